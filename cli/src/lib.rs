@@ -1,0 +1,2 @@
+//! The command line: runs manifests without a cluster, chats, reports.
+#![forbid(unsafe_code)]

@@ -1,0 +1,18 @@
+//! The API of the platform: custom resources (`bedplate.dev/v1alpha1`) and the job files handed to pods.
+//!
+//! Owns the types that cross a process border. Never owns how any of it is carried out: no I/O, no client, no clock.
+//! With feature `kube` the specs become custom resources; pods build without it.
+#![forbid(unsafe_code)]
+
+pub mod dataset;
+pub mod job;
+pub mod model_deployment;
+pub mod training_job;
+
+/// API group of every Bedplate kind.
+pub const GROUP: &str = "bedplate.dev";
+/// API version of every Bedplate kind.
+pub const VERSION: &str = "v1alpha1";
+
+#[cfg(test)]
+mod tests;

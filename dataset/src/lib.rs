@@ -1,0 +1,2 @@
+//! The Dataset pod: read, filter, deduplicate, tokenise, pack, shard.
+#![forbid(unsafe_code)]

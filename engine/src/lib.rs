@@ -1,0 +1,1 @@
+//! The model runtime: token ids in, logits or gradients out.

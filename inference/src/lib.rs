@@ -1,0 +1,2 @@
+//! The ModelDeployment pod: scheduler, block manager, HTTP and gRPC.
+#![forbid(unsafe_code)]

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Checks for what the build and its tests need, installs what a package manager of the machine can bring, says the rest in one line.
+set -euo pipefail
+command -v cargo >/dev/null || { echo "setup: cargo is missing; install a Rust toolchain with rustup first" >&2; exit 1; }
+need=()
+command -v cc >/dev/null || need+=(build-essential)
+command -v python3 >/dev/null || need+=(python3)
+python3 -c 'import venv, ensurepip' 2>/dev/null || need+=(python3-venv python3-pip)
+if [ ${#need[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "setup: installing ${need[*]}"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${need[@]}" >/dev/null
+  else
+    echo "setup: install first: apt-get install ${need[*]}" >&2
+    exit 1
+  fi
+fi

@@ -1,0 +1,2 @@
+//! Tracing, metrics and OTLP set-up shared by every binary.
+#![forbid(unsafe_code)]

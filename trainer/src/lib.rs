@@ -1,0 +1,2 @@
+//! The TrainingJob pod: data order, objectives, parallelism, step loop.
+#![forbid(unsafe_code)]
