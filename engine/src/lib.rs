@@ -1,1 +1,17 @@
 //! The model runtime: token ids in, logits or gradients out.
+//!
+//! Owns the decoder, its ops, memory plan, optimiser and schedules. Never opens a socket and never reads the environment
+//! or the clock. Work runs on the rayon pool it is called from; its results do not depend on that pool's size.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod layout;
+pub mod optimizer;
+pub mod params;
+pub mod schedule;
+
+pub use config::{ConfigError, ModelConfig, TokenIds};
+pub use layout::{ParamLayout, ParamSpec};
+pub use optimizer::{AdamW, AdamWConfig, clip_scale, global_norm};
+pub use params::{Gradients, Weights};
+pub use schedule::{LrSchedule, LrShape};
