@@ -1,13 +1,17 @@
 //! The model runtime: token ids in, logits or gradients out.
 //!
-//! Owns the decoder, its ops, memory plan, optimiser and schedules. Never opens a socket and never reads the environment
-//! or the clock. Work runs on the rayon pool it is called from; its results do not depend on that pool's size.
+//! Owns the decoder, its ops, memory plan, optimiser and schedules. Reads neither the
+//! environment nor the clock. Work runs on the rayon pool it is called from; its results do not depend on that pool's size.
 #![deny(unsafe_code)]
 
+pub mod checkpoint;
 pub mod config;
+pub mod durable;
+pub mod hf_folder;
 pub mod layout;
 pub mod optimizer;
 pub mod params;
+pub mod safetensors_file;
 pub mod schedule;
 
 pub use config::{ConfigError, ModelConfig, TokenIds};
