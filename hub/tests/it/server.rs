@@ -1,0 +1,130 @@
+//! The part of the hub's protocol that a download uses, over plain TCP: `/api/models/...` lists, `/resolve/` redirects
+//! large files to a store that answers ranges.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use sha2::{Digest, Sha256};
+
+type File = (&'static str, Vec<u8>, Option<String>);
+
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[derive(Default)]
+struct State {
+    files: Vec<File>,
+    break_after: AtomicUsize,
+    resumed: AtomicBool,
+    sent: Mutex<HashMap<String, usize>>,
+}
+
+pub struct Server {
+    pub url: String,
+    state: Arc<State>,
+}
+
+impl Server {
+    pub fn start(files: impl IntoIterator<Item = File>) -> Self {
+        let state = Arc::new(State { files: files.into_iter().collect(), ..State::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || answer(&stream, &state));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// Cuts the next large answer off after so many bytes.
+    pub fn break_after(&self, bytes: usize) {
+        self.state.break_after.store(bytes, Ordering::SeqCst);
+    }
+
+    pub fn resumed(&self) -> bool {
+        self.state.resumed.load(Ordering::SeqCst)
+    }
+
+    pub fn bytes_sent(&self, file: &str) -> usize {
+        self.state.sent.lock().unwrap().get(file).copied().unwrap_or(0)
+    }
+}
+
+/// One request, one answer, one connection.
+fn answer(mut stream: &TcpStream, state: &State) -> Option<()> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let request = lines.next()?;
+    let path = request.split(' ').nth(1)?.to_owned();
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let range =
+        headers.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+    if path.starts_with("/api/models/org/model/") {
+        let names: Vec<String> = state.files.iter().map(|file| format!("{{\"rfilename\":\"{}\"}}", file.0)).collect();
+        let body = format!("{{\"sha\":\"c0ffee\",\"siblings\":[{}]}}", names.join(","));
+        return head(stream, "200 OK", &[format!("Content-Length: {}", body.len())], body.as_bytes());
+    }
+    if let Some(name) = path.strip_prefix("/org/model/resolve/main/")
+        && let Some((name, content, linked)) = state.files.iter().find(|file| file.0 == name)
+    {
+        let commit = "X-Repo-Commit: c0ffee".to_owned();
+        return match linked {
+            Some(hash) => {
+                let headers = [
+                    commit,
+                    format!("X-Linked-Etag: \"{hash}\""),
+                    format!("Location: /store/{name}"),
+                    "Content-Length: 0".into(),
+                ];
+                head(stream, "302 Found", &headers, b"")
+            }
+            None => send(stream, state, name, content, range.as_deref(), vec![commit, "ETag: \"abc123\"".into()]),
+        };
+    }
+    if let Some((name, content, linked)) =
+        path.strip_prefix("/store/").and_then(|name| state.files.iter().find(|file| file.0 == name))
+    {
+        let etag = linked.as_deref().unwrap_or_default();
+        let extra = vec![format!("X-Linked-Etag: \"{etag}\""), "X-Repo-Commit: c0ffee".into()];
+        return send(stream, state, name, content, range.as_deref(), extra);
+    }
+    stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()
+}
+
+fn send(
+    stream: &TcpStream,
+    state: &State,
+    name: &str,
+    content: &[u8],
+    range: Option<&str>,
+    mut headers: Vec<String>,
+) -> Option<()> {
+    let (from, to) = range?.split_once('-')?;
+    let from: usize = from.parse().ok()?;
+    let end = to.parse::<usize>().map_or(content.len(), |last| last + 1).min(content.len());
+    let body = &content[from..end];
+    headers.push(format!("Content-Range: bytes {from}-{}/{}", end.saturating_sub(1), content.len()));
+    headers.push(format!("Content-Length: {}", body.len()));
+    let cut = if body.len() > 1 { state.break_after.swap(0, Ordering::SeqCst) } else { 0 };
+    let body = if cut > 0 { &body[..cut] } else { body };
+    if from > 0 && to.is_empty() {
+        state.resumed.store(true, Ordering::SeqCst);
+    }
+    *state.sent.lock().unwrap().entry(name.to_owned()).or_default() += body.len();
+    head(stream, "206 Partial Content", &headers, body)
+}
+
+fn head(mut stream: &TcpStream, status: &str, headers: &[String], body: &[u8]) -> Option<()> {
+    write!(stream, "HTTP/1.1 {status}\r\n{}\r\nConnection: close\r\n\r\n", headers.join("\r\n")).ok()?;
+    stream.write_all(body).ok()
+}
