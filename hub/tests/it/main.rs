@@ -1,5 +1,7 @@
 //! Downloads against a local server that speaks the hub's protocol: listing, redirects, ranges and linked etags.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 mod server;
 
 use bedplate_hub::{HubError, Options, resolve};
