@@ -7,10 +7,13 @@
 pub mod checkpoint;
 pub mod config;
 pub mod durable;
+pub mod gguf;
 pub mod hf_folder;
 pub mod layout;
+mod mmap;
 pub mod optimizer;
 pub mod params;
+pub mod quant;
 pub mod safetensors_file;
 pub mod schedule;
 

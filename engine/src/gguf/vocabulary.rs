@@ -1,0 +1,75 @@
+//! The tokenizer's fields of a GGUF file as plain data. It never tokenises.
+
+use super::{GgufError, Metadata};
+
+/// What a tokenizer is built from. Ids index `tokens`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vocabulary {
+    /// `gpt2` (byte-level BPE), `llama` (SentencePiece), ...
+    pub model: String,
+    /// Name of the pre-tokenizer, `default` where the file has none.
+    pub pre: String,
+    pub tokens: Vec<String>,
+    /// llama.cpp's token types (1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte); empty or one per token.
+    pub token_types: Vec<i32>,
+    /// SentencePiece scores; empty or one per token.
+    pub scores: Vec<f32>,
+    /// BPE merges, `left right`; empty for other models.
+    pub merges: Vec<String>,
+    pub bos_token_id: Option<u32>,
+    pub eos_token_id: Option<u32>,
+    pub unknown_token_id: Option<u32>,
+    pub padding_token_id: Option<u32>,
+    pub add_bos: bool,
+    pub chat_template: Option<String>,
+}
+
+impl Vocabulary {
+    pub(super) fn read(metadata: &Metadata) -> Result<Self, GgufError> {
+        let tokens_key = "tokenizer.ggml.tokens";
+        let tokens = metadata.optional_strings(tokens_key)?.ok_or_else(|| GgufError::MissingKey(tokens_key.into()))?;
+        let types = metadata.optional_integers("tokenizer.ggml.token_type")?.unwrap_or_default();
+        let scores = metadata.optional_floats("tokenizer.ggml.scores")?.unwrap_or_default();
+        per_token("tokenizer.ggml.token_type", types.len(), tokens.len())?;
+        per_token("tokenizer.ggml.scores", scores.len(), tokens.len())?;
+        let model = metadata.str("tokenizer.ggml.model")?.to_owned();
+        let pre = metadata.optional_str("tokenizer.ggml.pre")?.unwrap_or("default").to_owned();
+        let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?;
+        let id = |name: &str| special_id(metadata, name, tokens.len());
+        Ok(Self {
+            add_bos: add_bos.unwrap_or_else(|| adds_bos_by_default(&model, &pre)),
+            bos_token_id: id("bos")?,
+            eos_token_id: id("eos")?,
+            unknown_token_id: id("unknown")?,
+            padding_token_id: id("padding")?,
+            token_types: types.iter().map(|&kind| i32::try_from(kind).unwrap_or(0)).collect(),
+            scores: scores.iter().map(|&score| score as f32).collect(),
+            merges: metadata.optional_strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
+            chat_template: metadata.optional_str("tokenizer.chat_template")?.map(str::to_owned),
+            tokens: tokens.to_vec(),
+            model,
+            pre,
+        })
+    }
+}
+
+/// Files without the flag mean what llama.cpp does: SentencePiece and Llama 3's BPE begin with BOS, other BPE does not.
+fn adds_bos_by_default(model: &str, pre: &str) -> bool {
+    model == "llama" || matches!(pre, "llama3" | "llama-v3" | "llama-bpe")
+}
+
+fn per_token(key: &str, len: usize, tokens: usize) -> Result<(), GgufError> {
+    if len != 0 && len != tokens {
+        return Err(GgufError::WrongType { key: key.into(), expected: "as long as tokenizer.ggml.tokens" });
+    }
+    Ok(())
+}
+
+fn special_id(metadata: &Metadata, name: &str, tokens: usize) -> Result<Option<u32>, GgufError> {
+    let key = format!("tokenizer.ggml.{name}_token_id");
+    match metadata.optional_u64(&key)? {
+        None => Ok(None),
+        Some(id) if (id as usize) < tokens && id <= u64::from(u32::MAX) => Ok(Some(id as u32)),
+        Some(_) => Err(GgufError::WrongType { key, expected: "an id of the vocabulary" }),
+    }
+}

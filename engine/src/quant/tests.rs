@@ -1,0 +1,129 @@
+use half::f16;
+
+use super::*;
+
+/// Deterministic values in [-1, 1).
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Random stored bytes of `elements` elements with sane scales.
+pub(crate) fn stored(format: Format, elements: usize, seed: u64) -> Vec<u8> {
+    let values = noise(seed, elements);
+    match format {
+        Format::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Format::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
+        Format::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+        quantised => {
+            let header = quantised.block_bytes() - if quantised == Format::Q8_0 { 32 } else { 16 };
+            values
+                .chunks(BLOCK_LEN)
+                .flat_map(|block| {
+                    let mut bytes: Vec<u8> = f16::from_f32(0.001 + block[0].abs() / 40.0).to_le_bytes().to_vec();
+                    if header == 4 {
+                        bytes.extend(f16::from_f32(block[1]).to_le_bytes());
+                    }
+                    bytes.extend(block.iter().map(|v| (v * 1e6) as i32 as u8).take(quantised.block_bytes() - header));
+                    bytes
+                })
+                .collect()
+        }
+    }
+}
+
+const ALL: [Format; 6] = [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_1];
+
+#[test]
+fn blocks_expand_by_the_published_formulas() {
+    let mut q8 = f16::from_f32(0.5).to_le_bytes().to_vec();
+    q8.extend((0..32u8).map(|i| (i as i8 - 16) as u8));
+    let mut out = [0.0; 32];
+    dequantise(Format::Q8_0, &q8, &mut out);
+    assert!(out.iter().enumerate().all(|(i, &v)| v == (i as f32 - 16.0) * 0.5));
+    let nibbles: Vec<u8> = (0..16u8).map(|i| i | ((15 - i) << 4)).collect();
+    let q4_0 = [&f16::from_f32(0.25).to_le_bytes()[..], &nibbles].concat();
+    dequantise(Format::Q4_0, &q4_0, &mut out);
+    assert!((0..16).all(|i| out[i] == (i as f32 - 8.0) * 0.25 && out[i + 16] == (7.0 - i as f32) * 0.25));
+    let q4_1 = [&f16::from_f32(2.0).to_le_bytes()[..], &f16::from_f32(-3.0).to_le_bytes(), &nibbles].concat();
+    dequantise(Format::Q4_1, &q4_1, &mut out);
+    assert!((0..16).all(|i| out[i] == i as f32 * 2.0 - 3.0 && out[i + 16] == (15 - i) as f32 * 2.0 - 3.0));
+}
+
+#[test]
+fn packed_rows_read_back_as_stored() {
+    for format in ALL {
+        let (rows, columns) = (37, 96);
+        let bytes = stored(format, rows * columns, 3);
+        let mut whole = vec![0.0; rows * columns];
+        dequantise(format, &bytes, &mut whole);
+        let matrix = Matrix::pack(format, (rows, columns), &bytes, |row| rows - 1 - row).expect("packs");
+        let mut out = vec![0.0; columns];
+        for row in 0..rows {
+            matrix.row(row, &mut out);
+            assert_eq!(out, whole[(rows - 1 - row) * columns..][..columns], "{format:?} row {row}");
+        }
+    }
+}
+
+#[test]
+fn products_equal_a_double_precision_sum() {
+    for format in ALL {
+        let (rows, columns, inputs) = (37, 160, 5);
+        let bytes = stored(format, rows * columns, 7);
+        let mut weights = vec![0.0; rows * columns];
+        dequantise(format, &bytes, &mut weights);
+        let linear = Linear::new(vec![Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
+        let mut input = Activations::default();
+        input.resize(inputs, columns);
+        input.values_mut().copy_from_slice(&noise(11, inputs * columns));
+        let mut out = vec![0.0; inputs * rows];
+        linear.forward(&mut input, &mut Vec::new(), &mut out);
+        for i in 0..inputs * rows {
+            let (x, w) = (&input.values()[i / rows * columns..][..columns], &weights[i % rows * columns..][..columns]);
+            let exact: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            let size: f64 = w.iter().map(|&w| f64::from(w).abs()).sum();
+            // Half a step of the largest magnitude (about 1) for every weight, when activations are rounded to bytes.
+            let bound = if format.is_quantised() { size / 254.0 } else { size * 1e-5 };
+            assert!((f64::from(out[i]) - exact).abs() <= bound, "{format:?} {i}: {} is not {exact}", out[i]);
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_and_in_any_batch() {
+    for format in ALL {
+        let (rows, columns, inputs) = (48, 64, 9);
+        let bytes = stored(format, rows * columns, 5);
+        let linear = Linear::new(vec![Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
+        let values = noise(2, inputs * columns);
+        let run = |values: &[f32]| {
+            let mut input = Activations::default();
+            input.resize(values.len() / columns, columns);
+            input.values_mut().copy_from_slice(values);
+            let mut out = vec![0.0; values.len() / columns * rows];
+            linear.forward(&mut input, &mut Vec::new(), &mut out);
+            out
+        };
+        let whole = run(&values);
+        for row in 0..inputs {
+            assert_eq!(run(&values[row * columns..][..columns]), whole[row * rows..][..rows], "{format:?} row {row}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_do_not_fit_are_refused() {
+    let result = Matrix::pack(Format::Q4_0, (1, 33), &[0; 18], |row| row);
+    assert_eq!(result.err(), Some(PackError::Columns { columns: 33, block: 32, format: Format::Q4_0 }));
+    assert!(matches!(
+        Matrix::pack(Format::F32, (2, 4), &[0; 31], |row| row),
+        Err(PackError::Length { expected: 32, .. })
+    ));
+}
