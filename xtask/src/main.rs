@@ -1,2 +1,28 @@
-//! Entry point.
-fn main() {}
+//! The project's own tooling: `cargo xtask --help`.
+//!
+//! Owns nothing but the list of subcommands; each one lives in its own module.
+#![forbid(unsafe_code)]
+
+mod corpus;
+
+use clap::{Parser, Subcommand};
+
+/// Bedplate's own tooling.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Copies the Rust and Markdown sources of the dependencies that Cargo.lock pins: the quickstart's training text.
+    Corpus(corpus::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Corpus(arguments) => corpus::run(&arguments),
+    }
+}
