@@ -88,20 +88,28 @@ struct Document<S> {
 /// # Errors
 /// The first document that is not one of the three kinds, with its line and field where the parser knows them.
 pub fn parse(origin: &str, text: &str) -> Result<Vec<AnyResource>, ManifestError> {
-    let mut resources: Vec<AnyResource> = Vec::new();
+    parse_each(origin, text).into_iter().collect()
+}
+
+/// Every document of a manifest, in order: a resource, or what is wrong with that document. Never empty: a text without
+/// a document gives the one error that says so.
+pub fn parse_each(origin: &str, text: &str) -> Vec<Result<AnyResource, ManifestError>> {
+    let mut parsed: Vec<Result<AnyResource, ManifestError>> = Vec::new();
     for (index, yaml) in documents(text).into_iter().enumerate() {
         let place = Place { origin, document: index + 1 };
-        let resource = place.parse(&yaml)?;
-        if resources.iter().any(|earlier| earlier.key() == resource.key()) {
-            let origin = origin.to_owned();
-            return Err(ManifestError::Duplicate { origin, document: place.document, key: resource.key() });
-        }
-        resources.push(resource);
+        let resource = place.parse(&yaml).and_then(|resource| {
+            if parsed.iter().flatten().any(|earlier| earlier.key() == resource.key()) {
+                let origin = origin.to_owned();
+                return Err(ManifestError::Duplicate { origin, document: place.document, key: resource.key() });
+            }
+            Ok(resource)
+        });
+        parsed.push(resource);
     }
-    if resources.is_empty() {
-        return Err(ManifestError::Empty { origin: origin.to_owned() });
+    if parsed.is_empty() {
+        parsed.push(Err(ManifestError::Empty { origin: origin.to_owned() }));
     }
-    Ok(resources)
+    parsed
 }
 
 struct Place<'a> {
