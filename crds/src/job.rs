@@ -62,6 +62,9 @@ pub struct TrainerJob {
     pub output_dir: PathBuf,
     /// File that progress events are appended to by rank 0.
     pub progress_file: PathBuf,
+    /// Folder for a downloaded model to continue from. Default: `downloads/` in `outputDir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_dir: Option<PathBuf>,
     /// `host:port` where rank 0 listens for the other ranks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendezvous: Option<String>,

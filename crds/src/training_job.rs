@@ -295,11 +295,14 @@ pub struct Evaluation {
     pub every_steps: u64,
     /// Most hold-out sequences of one evaluation.
     pub max_sequences: u32,
+    /// Prompts that each evaluation continues, as samples for the report. Empty takes the beginning of the hold-out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sample_prompts: Vec<String>,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { every_steps: 0, max_sequences: 64 }
+        Self { every_steps: 0, max_sequences: 64, sample_prompts: Vec::new() }
     }
 }
 

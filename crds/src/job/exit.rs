@@ -19,11 +19,13 @@ pub enum ExitCode {
     StorageFailed = 15,
     /// A checkpoint, shard or model file fails its hash.
     CorruptData = 16,
+    /// `activeDeadlineSeconds` is used up; a checkpoint was written, and more time in the spec resumes from it.
+    DeadlineExceeded = 17,
 }
 
 impl ExitCode {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Retryable,
         Self::InvalidConfig,
@@ -32,6 +34,7 @@ impl ExitCode {
         Self::Preempted,
         Self::StorageFailed,
         Self::CorruptData,
+        Self::DeadlineExceeded,
     ];
 
     /// The number the process ends with.
