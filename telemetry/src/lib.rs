@@ -1,7 +1,9 @@
 //! Tracing, metrics and OTLP set-up shared by every binary, and the progress file's writer.
 //!
-//! A leaf: knows no other crate of the workspace, and reads no environment but what `main` passes in.
+//! A leaf: knows no other crate of the workspace. Reads no environment but what `logging` names.
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod logging;
 pub mod progress;
+pub mod trace_context;

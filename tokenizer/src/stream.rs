@@ -2,26 +2,32 @@
 //!
 //! Owns the bytes of an unfinished character. Never emits half of one.
 
+use std::borrow::Borrow;
+
 use crate::tokenizer::Tokenizer;
 
 /// Detokeniser of one generation. The pieces it returns, put together, are what `Tokenizer::decode` returns.
+/// Holds the tokenizer by reference or by `Arc`, as suits whoever keeps it.
 #[derive(Debug)]
-pub struct DecodeStream<'a> {
-    tokenizer: &'a Tokenizer,
+pub struct DecodeStream<T: Borrow<Tokenizer>> {
+    tokenizer: T,
     skip_special: bool,
     strip_space: bool,
     pending: Vec<u8>,
 }
 
-impl<'a> DecodeStream<'a> {
-    pub(crate) fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
-        Self { tokenizer, skip_special, strip_space: tokenizer.strips_leading_space(), pending: Vec::new() }
+impl<T: Borrow<Tokenizer>> DecodeStream<T> {
+    /// A detokeniser that has seen no token; with `skip_special`, special tokens add no text.
+    pub fn new(tokenizer: T, skip_special: bool) -> Self {
+        let strip_space = tokenizer.borrow().strips_leading_space();
+        Self { tokenizer, skip_special, strip_space, pending: Vec::new() }
     }
 
     /// Text that is complete with token `id`; none while a character is still unfinished.
     pub fn push(&mut self, id: u32) -> Option<String> {
-        let mut bytes = self.tokenizer.token_bytes(id);
-        if bytes.is_empty() || (self.skip_special && self.tokenizer.is_special(id)) {
+        let tokenizer = self.tokenizer.borrow();
+        let mut bytes = tokenizer.token_bytes(id);
+        if bytes.is_empty() || (self.skip_special && tokenizer.is_special(id)) {
             return None;
         }
         if std::mem::take(&mut self.strip_space) {

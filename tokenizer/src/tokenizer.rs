@@ -112,7 +112,7 @@ impl Tokenizer {
     }
 
     /// A detokeniser for tokens that arrive one by one.
-    pub fn decode_stream(&self, skip_special: bool) -> DecodeStream<'_> {
+    pub fn decode_stream(&self, skip_special: bool) -> DecodeStream<&Self> {
         DecodeStream::new(self, skip_special)
     }
 
