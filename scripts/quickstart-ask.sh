@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Asks the two models of the quickstart; `bedplate run --exec` sets the endpoints once both are up.
+set -euo pipefail
+bedplate=${CARGO_TARGET_DIR:-target}/release/bedplate
+echo
+echo "rust-small (just trained) continues: pub fn "
+"$bedplate" complete --url "$BEDPLATE_ENDPOINT_RUST_SMALL" --max-tokens 64 "pub fn "
+echo
+echo "SmolLM2-135M-Instruct is asked: What is the capital of France?"
+"$bedplate" chat --url "$BEDPLATE_ENDPOINT_SMOLLM2" --message "What is the capital of France?"
