@@ -3,6 +3,7 @@
 //! Owns nothing but the list of subcommands; each one lives in its own module.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod corpus;
 
 use clap::{Parser, Subcommand};
@@ -17,12 +18,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measures against the peers, interleaved; prints a Markdown table.
+    Bench(bench::Arguments),
     /// Copies the Rust and Markdown sources of the dependencies that Cargo.lock pins: the quickstart's training text.
     Corpus(corpus::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Corpus(arguments) => corpus::run(&arguments),
     }
 }
