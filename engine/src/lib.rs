@@ -5,7 +5,10 @@
 #![deny(unsafe_code)]
 
 pub mod checkpoint;
+pub mod collective;
 pub mod config;
+mod cpu;
+mod decoder;
 pub mod durable;
 pub mod gguf;
 pub mod hf_folder;
@@ -16,8 +19,10 @@ pub mod params;
 pub mod quant;
 pub mod safetensors_file;
 pub mod schedule;
+pub mod serving;
 
 pub use config::{ConfigError, ModelConfig, TokenIds};
+pub use decoder::{Batch, BatchShape, Decoder, IGNORED_TARGET, LossSum, MemoryPlan};
 pub use layout::{ParamLayout, ParamSpec};
 pub use optimizer::{AdamW, AdamWConfig, clip_scale, global_norm};
 pub use params::{Gradients, Weights};
