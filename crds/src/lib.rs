@@ -4,9 +4,16 @@
 //! With feature `kube` the specs become custom resources; pods build without it.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "kube")]
+pub mod conditions;
+#[cfg(feature = "kube")]
+pub mod custom_resource_definition;
 pub mod dataset;
 pub mod job;
 pub mod model_deployment;
+pub mod pod_template;
+pub mod quantity;
+mod schema;
 pub mod training_job;
 
 /// API group of every Bedplate kind.
