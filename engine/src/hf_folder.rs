@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     durable,
+    quant::Format,
     safetensors_file::{NamedTensor, SafetensorsError, SafetensorsFile, write_safetensors},
 };
 
@@ -128,6 +129,16 @@ impl ModelFolder {
 
     /// Reads a tensor of the given shape, converted to f32, row-major.
     pub fn read_f32(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), ModelFolderError> {
+        Ok(self.file_with(name, shape)?.read_f32(name, out)?)
+    }
+
+    /// Reads a tensor of the given shape in the format it is stored in, row-major.
+    pub fn read_stored(&mut self, name: &str, shape: &[usize]) -> Result<(Format, Vec<u8>), ModelFolderError> {
+        Ok(self.file_with(name, shape)?.read_stored(name)?)
+    }
+
+    /// The file that holds `name`, which has the given shape.
+    fn file_with(&mut self, name: &str, shape: &[usize]) -> Result<&mut SafetensorsFile, ModelFolderError> {
         let missing = || ModelFolderError::MissingTensor { dir: self.dir.clone(), name: name.to_owned() };
         let file = *self.file_of.get(name).ok_or_else(missing)?;
         let found = self.files[file].shape(name).ok_or_else(missing)?;
@@ -139,7 +150,7 @@ impl ModelFolder {
                 found: found.to_vec(),
             });
         }
-        Ok(self.files[file].read_f32(name, out)?)
+        Ok(&mut self.files[file])
     }
 }
 

@@ -10,6 +10,8 @@ mod linear;
 mod matrix;
 mod product;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use activations::Activations;

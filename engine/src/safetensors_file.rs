@@ -16,6 +16,8 @@ use safetensors::{
     tensor::{Metadata, TensorInfo},
 };
 
+use crate::quant::Format;
+
 /// Largest header read, in bytes; the format's own reference reader has the same bound.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Bytes of the length that a file begins with.
@@ -156,6 +158,18 @@ impl SafetensorsFile {
         self.file.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(read)?;
         self.file.read_exact(&mut bytes).map_err(read)?;
         Ok((dtype, bytes))
+    }
+
+    /// Format and bytes of a tensor of F32, F16 or BF16, row-major.
+    pub fn read_stored(&mut self, name: &str) -> Result<(Format, Vec<u8>), SafetensorsError> {
+        let (dtype, bytes) = self.read_raw(name)?;
+        let format = match dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::BF16,
+            _ => return Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype }),
+        };
+        Ok((format, bytes))
     }
 
     /// Reads a tensor of F32, F16 or BF16 into `out`, row-major.

@@ -2,29 +2,49 @@
 
 use rayon::prelude::*;
 
-use super::product::panel_product;
+use super::product::Tile;
 use super::{Activations, Matrix, PANEL_ROWS};
+use crate::cpu::lanes::Isa;
+
+/// Activation rows of one task when there are many: its quants stay in the first-level cache beside a panel.
+const ROWS_PER_TASK: usize = 32;
+/// Weight bytes of one task when there are few rows: about two microseconds of reading, so that tasks can be stolen
+/// and still outweigh what starting one costs.
+const BYTES_PER_TASK: usize = 1 << 16;
 
 /// Matrices stacked by rows.
 #[derive(Debug, Clone)]
 pub struct Linear {
     parts: Vec<Matrix>,
+    rows: usize,
+    isa: Isa,
 }
 
 impl Linear {
     /// Stacks `parts`, which all have the same number of columns.
     pub fn new(parts: Vec<Matrix>) -> Self {
         assert!(parts.windows(2).all(|pair| pair[0].columns == pair[1].columns), "parts read one input");
-        Self { parts }
+        let rows = parts.iter().map(Matrix::rows).sum();
+        Self { parts, rows, isa: Isa::detect() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
     }
 
     /// Rows of all parts together.
     pub fn rows(&self) -> usize {
-        self.parts.iter().map(Matrix::rows).sum()
+        self.rows
     }
 
     pub fn columns(&self) -> usize {
         self.parts[0].columns
+    }
+
+    /// Bytes of memory the weights take.
+    pub fn num_bytes(&self) -> u64 {
+        self.parts.iter().map(Matrix::num_bytes).sum()
     }
 
     /// The only part; for matrices that are also read by row.
@@ -34,18 +54,51 @@ impl Linear {
 
     /// `out[row] = weights x input[row]`, `[input rows, self.rows()]` row-major. `scratch` is reused between calls.
     pub fn forward(&self, input: &mut Activations, scratch: &mut Vec<f32>, out: &mut [f32]) {
-        assert_eq!((input.columns, out.len()), (self.columns(), input.rows * self.rows()), "shapes agree");
+        assert_eq!((input.columns, out.len()), (self.columns(), input.rows * self.rows), "shapes agree");
         if self.parts.iter().any(|part| part.format.is_quantised()) {
-            input.quantise();
+            input.quantise(self.isa);
         }
-        let panels: Vec<(&Matrix, usize)> =
-            self.parts.iter().flat_map(|part| (0..part.panels()).map(move |panel| (part, panel))).collect();
-        let stride = input.rows * PANEL_ROWS;
-        scratch.resize(panels.len() * stride, 0.0);
-        scratch.par_chunks_mut(stride).zip(&panels).for_each(|(out, &(part, panel))| {
-            panel_product(part, panel, input, out);
+        if input.rows >= ROWS_PER_TASK * 2 {
+            self.forward_by_rows(input, out);
+        } else {
+            self.forward_by_panels(input, scratch, out);
+        }
+    }
+
+    /// Many rows: a task computes all outputs of some rows.
+    fn forward_by_rows(&self, input: &Activations, out: &mut [f32]) {
+        out.par_chunks_mut(ROWS_PER_TASK * self.rows).enumerate().for_each(|(task, out)| {
+            let first = task * ROWS_PER_TASK;
+            let rows = first..first + out.len() / self.rows;
+            let mut start = 0;
+            for matrix in &self.parts {
+                let (rows, panels, out) = (rows.clone(), 0..matrix.panels(), &mut out[start..]);
+                let (row_stride, panel_stride) = (self.rows, PANEL_ROWS);
+                self.isa.run(Tile { matrix, panels, input, rows, out, row_stride, panel_stride });
+                start += matrix.rows;
+            }
         });
-        out.par_chunks_mut(self.rows()).enumerate().for_each(|(row, out)| self.gather(scratch, stride, row, out));
+    }
+
+    /// Few rows: a task reads some panels, and the outputs are gathered afterwards.
+    fn forward_by_panels(&self, input: &Activations, scratch: &mut Vec<f32>, out: &mut [f32]) {
+        let stride = input.rows * PANEL_ROWS;
+        let num_panels: usize = self.parts.iter().map(Matrix::panels).sum();
+        scratch.resize(num_panels * stride, 0.0);
+        let mut rest = scratch.as_mut_slice();
+        let mut tasks = Vec::new();
+        for matrix in &self.parts {
+            let (mine, others) = rest.split_at_mut(matrix.panels() * stride);
+            rest = others;
+            let panels_per_task = (BYTES_PER_TASK / matrix.panel_bytes()).max(1);
+            tasks.extend(mine.chunks_mut(panels_per_task * stride).enumerate().map(|(index, out)| {
+                let first = index * panels_per_task;
+                let (panels, rows) = (first..first + out.len() / stride, 0..input.rows);
+                Tile { matrix, panels, input, rows, out, row_stride: PANEL_ROWS, panel_stride: stride }
+            }));
+        }
+        tasks.into_par_iter().for_each(|tile| self.isa.run(tile));
+        out.chunks_mut(self.rows).enumerate().for_each(|(row, out)| self.gather(scratch, stride, row, out));
     }
 
     fn gather(&self, scratch: &[f32], stride: usize, row: usize, out: &mut [f32]) {

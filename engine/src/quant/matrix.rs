@@ -6,6 +6,7 @@
 //! only copy of the weights: `row` reads single rows back (the embedding of a tied head).
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use super::format::half_at;
 use super::{BLOCK_LEN, Format, PANEL_ROWS};
@@ -37,7 +38,7 @@ impl Matrix {
         format: Format,
         (rows, columns): (usize, usize),
         bytes: &[u8],
-        source_row: impl Fn(usize) -> usize,
+        source_row: impl Fn(usize) -> usize + Sync,
     ) -> Result<Self, PackError> {
         let block = format.block_len();
         if !columns.is_multiple_of(block) || columns == 0 {
@@ -48,17 +49,43 @@ impl Matrix {
         if bytes.len() != expected {
             return Err(PackError::Length { rows, columns, format, expected, found: bytes.len() });
         }
-        let panels = rows.div_ceil(PANEL_ROWS);
+        let mut matrix = Self::zeros(format, rows, columns);
+        matrix.fill(bytes, source_row);
+        Ok(matrix)
+    }
+
+    fn zeros(format: Format, rows: usize, columns: usize) -> Self {
         let mut matrix = Self { format, rows, columns, data: Vec::new(), scales: Vec::new(), minima: Vec::new() };
+        let panels = matrix.panels();
         matrix.data = vec![0; panels * matrix.panel_bytes()];
         let blocks = if format.is_quantised() { panels * columns / BLOCK_LEN } else { 0 };
         matrix.scales = vec![[f16::ZERO; PANEL_ROWS]; blocks];
         matrix.minima = vec![[f16::ZERO; PANEL_ROWS]; if format == Format::Q4_1 { blocks } else { 0 }];
-        for row in 0..rows {
-            let start = source_row(row) * row_bytes;
-            matrix.pack_row(row, &bytes[start..start + row_bytes]);
-        }
-        Ok(matrix)
+        matrix
+    }
+
+    /// Packs every panel; panels are independent, so they are packed in parallel.
+    fn fill(&mut self, bytes: &[u8], source_row: impl Fn(usize) -> usize + Sync) {
+        let (format, rows, panel_bytes) = (self.format, self.rows, self.panel_bytes());
+        let (row_bytes, blocks) = (format.num_bytes(self.columns), self.columns.div_ceil(BLOCK_LEN));
+        let mut scales: Vec<_> = self.scales.chunks_mut(blocks).collect();
+        let mut minima: Vec<_> = self.minima.chunks_mut(blocks).collect();
+        scales.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
+        minima.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
+        let panels = self.data.par_chunks_mut(panel_bytes).zip(scales).zip(minima);
+        panels.enumerate().for_each(|(index, ((data, scales), minima))| {
+            let mut panel = PanelMut { data, scales, minima };
+            for lane in 0..PANEL_ROWS.min(rows - index * PANEL_ROWS) {
+                let row = &bytes[source_row(index * PANEL_ROWS + lane) * row_bytes..][..row_bytes];
+                match format {
+                    Format::F32 => panel.put_dense::<4>(lane, row),
+                    Format::F16 | Format::BF16 => panel.put_dense::<2>(lane, row),
+                    Format::Q8_0 => panel.put_blocks::<34, 2, 0x80>(lane, row),
+                    Format::Q4_0 => panel.put_blocks::<18, 2, 0>(lane, row),
+                    Format::Q4_1 => panel.put_blocks::<20, 4, 0>(lane, row),
+                }
+            }
+        });
     }
 
     pub fn rows(&self) -> usize {
@@ -87,41 +114,21 @@ impl Matrix {
         row * PANEL_ROWS
     }
 
-    fn pack_row(&mut self, row: usize, bytes: &[u8]) {
-        let (panel, lane) = (row / PANEL_ROWS, row % PANEL_ROWS);
-        let panel_bytes = self.panel_bytes();
-        let data = &mut self.data[panel * panel_bytes..][..panel_bytes];
-        if !self.format.is_quantised() {
-            let size = self.format.block_bytes();
-            for (column, element) in bytes.chunks_exact(size).enumerate() {
-                data[(column * PANEL_ROWS + lane) * size..][..size].copy_from_slice(element);
-            }
-            return;
-        }
-        let blocks = self.columns / BLOCK_LEN;
-        let (header, sign) = match self.format {
-            Format::Q4_1 => (4, 0),
-            Format::Q8_0 => (2, 0x80),
-            _ => (2, 0),
-        };
-        for (index, block) in bytes.chunks_exact(self.format.block_bytes()).enumerate() {
-            self.scales[panel * blocks + index][lane] = half_at(block, 0);
-            if self.format == Format::Q4_1 {
-                self.minima[panel * blocks + index][lane] = half_at(block, 2);
-            }
-            let quants = &block[header..];
-            let lines = &mut data[index * quants.len() * PANEL_ROWS..][..quants.len() * PANEL_ROWS];
-            for (line, four) in lines.chunks_exact_mut(4 * PANEL_ROWS).zip(quants.chunks_exact(4)) {
-                line[lane * 4..][..4].iter_mut().zip(four).for_each(|(out, &byte)| *out = byte ^ sign);
-            }
-        }
+    /// The quants or elements of one panel.
+    pub(super) fn panel(&self, index: usize) -> &[u8] {
+        let bytes = self.panel_bytes();
+        &self.data[index * bytes..][..bytes]
+    }
+
+    /// Bytes of memory that the packed weights take.
+    pub fn num_bytes(&self) -> u64 {
+        (self.data.len() + size_of_val(&self.scales[..]) + size_of_val(&self.minima[..])) as u64
     }
 
     /// Expands row `row` into `out` (`columns` long), the same numbers as `dequantise` of the stored row.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         let (panel, lane) = (row / PANEL_ROWS, row % PANEL_ROWS);
-        let panel_bytes = self.panel_bytes();
-        let data = &self.data[panel * panel_bytes..][..panel_bytes];
+        let (data, panel_bytes) = (self.panel(panel), self.panel_bytes());
         if !self.format.is_quantised() {
             let size = self.format.block_bytes();
             for (column, out) in out.iter_mut().enumerate() {
@@ -156,6 +163,37 @@ impl Matrix {
                         put(column + BLOCK_LEN / 2, f32::from(byte >> 4) - offset);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// One panel while it is packed.
+struct PanelMut<'a> {
+    data: &'a mut [u8],
+    scales: &'a mut [[f16; PANEL_ROWS]],
+    minima: &'a mut [[f16; PANEL_ROWS]],
+}
+
+impl PanelMut<'_> {
+    fn put_dense<const SIZE: usize>(&mut self, lane: usize, row: &[u8]) {
+        for (column, element) in self.data.chunks_exact_mut(SIZE * PANEL_ROWS).zip(row.as_chunks::<SIZE>().0) {
+            column[lane * SIZE..][..SIZE].copy_from_slice(element);
+        }
+    }
+
+    /// `BLOCK` bytes a stored block, of which the first `HEADER` are scale and minimum; `FLIP` makes quants unsigned.
+    fn put_blocks<const BLOCK: usize, const HEADER: usize, const FLIP: u8>(&mut self, lane: usize, row: &[u8]) {
+        let lines_bytes = (BLOCK - HEADER) * PANEL_ROWS;
+        for (index, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+            self.scales[index][lane] = half_at(block, 0);
+            if let Some(minima) = self.minima.get_mut(index) {
+                minima[lane] = half_at(block, 2);
+            }
+            let lines = &mut self.data[index * lines_bytes..][..lines_bytes];
+            let fours = block[HEADER..].as_chunks::<4>().0;
+            for (line, four) in lines.chunks_exact_mut(4 * PANEL_ROWS).zip(fours) {
+                line[lane * 4..][..4].copy_from_slice(&four.map(|byte| byte ^ FLIP));
             }
         }
     }

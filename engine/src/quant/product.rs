@@ -1,85 +1,167 @@
-//! One panel times all activation rows.
+//! Panels times activation rows.
 //!
 //! Order of summation, the same in every implementation. Dense: `acc = fma(w[k], x[k], acc)` for k ascending.
 //! Quantised: per block of 32 the exact integer `dot`, then `acc = fma(dot, d_w * d_x, acc)` and, for Q4_1,
-//! `acc = fma(m, d_x * sum_x, acc)`, blocks ascending.
+//! `acc = fma(m, d_x * sum_x, acc)`, blocks ascending. Lanes are output rows and never meet, and several activation rows
+//! or panels go through the registers together only to read each weight once: no sum depends on which ones.
 
-use half::{bf16, f16};
+use std::ops::Range;
 
 use super::{Activations, BLOCK_LEN, Format, Matrix, PANEL_ROWS};
+use crate::cpu::lanes::{Kernel, Lanes};
 
-type Lanes = [f32; PANEL_ROWS];
+/// Bytes that hold one column of a panel in f32, or four of a quantised panel.
+const LINE: usize = 4 * PANEL_ROWS;
 
-/// Writes `out[row][lane]` = panel `panel`'s 16 rows times activation row `row`.
-pub(super) fn panel_product(matrix: &Matrix, panel: usize, input: &Activations, out: &mut [f32]) {
-    for (row, out) in out.chunks_exact_mut(PANEL_ROWS).enumerate() {
-        let lanes = if matrix.format.is_quantised() {
-            quantised_row(matrix, panel, input, row)
-        } else {
-            dense_row(matrix, panel, &input.values[row * input.columns..][..input.columns])
-        };
-        out.copy_from_slice(&lanes);
-    }
+/// The product of some panels with some activation rows, and where it goes.
+pub(super) struct Tile<'a> {
+    pub(super) matrix: &'a Matrix,
+    pub(super) panels: Range<usize>,
+    pub(super) input: &'a Activations,
+    pub(super) rows: Range<usize>,
+    /// Row `rows.start`, panel `panels.start` begins here.
+    pub(super) out: &'a mut [f32],
+    /// From one activation row to the next.
+    pub(super) row_stride: usize,
+    /// From one panel to the next.
+    pub(super) panel_stride: usize,
 }
 
-fn dense_row(matrix: &Matrix, panel: usize, input: &[f32]) -> Lanes {
-    let bytes = matrix.panel_bytes();
-    let data = &matrix.data[panel * bytes..][..bytes];
-    let size = matrix.format.block_bytes();
-    let mut acc = [0.0f32; PANEL_ROWS];
-    for (column, &x) in data.chunks_exact(size * PANEL_ROWS).zip(input) {
-        for (acc, w) in acc.iter_mut().zip(column.chunks_exact(size)) {
-            let weight = match matrix.format {
-                Format::F16 => f16::from_le_bytes([w[0], w[1]]).to_f32(),
-                Format::BF16 => bf16::from_le_bytes([w[0], w[1]]).to_f32(),
-                _ => f32::from_le_bytes([w[0], w[1], w[2], w[3]]),
+impl Kernel for Tile<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(mut self) {
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            row += match self.rows.end - row {
+                8.. => self.wide::<L, 8>(row),
+                4.. => self.wide::<L, 4>(row),
+                2.. => self.wide::<L, 2>(row),
+                _ => self.wide::<L, 1>(row),
             };
-            *acc = weight.mul_add(x, *acc);
         }
     }
-    acc
 }
 
-fn quantised_row(matrix: &Matrix, panel: usize, input: &Activations, row: usize) -> Lanes {
-    let blocks = matrix.columns / BLOCK_LEN;
-    let bytes = matrix.panel_bytes();
-    let lines = &matrix.data[panel * bytes..][..bytes];
-    let mut acc = [0.0f32; PANEL_ROWS];
-    for (block, lines) in lines.chunks_exact(bytes / blocks).enumerate() {
-        let at = row * blocks + block;
-        let quants = &input.quants[at * BLOCK_LEN..][..BLOCK_LEN];
-        let dots = block_dots(matrix.format, lines, quants, input.sums[at]);
-        let weights = panel * blocks + block;
-        let lanes = acc.iter_mut().zip(dots).zip(matrix.scales[weights]);
-        lanes.for_each(|((acc, dot), d)| *acc = (dot as f32).mul_add(d.to_f32() * input.scales[at], *acc));
-        if matrix.format == Format::Q4_1 {
-            let sum = input.scales[at] * input.sums[at] as f32;
-            let lanes = acc.iter_mut().zip(matrix.minima[weights]);
-            lanes.for_each(|(acc, minimum)| *acc = minimum.to_f32().mul_add(sum, *acc));
+impl Tile<'_> {
+    /// All panels for `R` rows from `row`.
+    #[inline(always)]
+    fn wide<L: Lanes, const R: usize>(&mut self, row: usize) -> usize {
+        for panel in self.panels.clone() {
+            let sums: [L; R] = match self.matrix.format {
+                Format::F32 => self.dense::<L, 64, R>(panel, row, |bytes| L::load(&floats(bytes))),
+                Format::F16 => self.dense::<L, 32, R>(panel, row, L::load_f16),
+                Format::BF16 => self.dense::<L, 32, R>(panel, row, L::load_bf16),
+                Format::Q8_0 => self.quantised::<L, 128, R>(panel, row, eight_bits::<L, R>),
+                Format::Q4_0 => self.quantised::<L, 8, R>(panel, row, four_bits::<L, R>),
+                Format::Q4_1 => self.quantised::<L, 0, R>(panel, row, four_bits::<L, R>),
+            };
+            self.put(panel, row, sums);
+        }
+        R
+    }
+
+    #[inline(always)]
+    fn put<L: Lanes, const R: usize>(&mut self, panel: usize, row: usize, sums: [L; R]) {
+        let start = (panel - self.panels.start) * self.panel_stride + (row - self.rows.start) * self.row_stride;
+        let width = PANEL_ROWS.min(self.matrix.rows - panel * PANEL_ROWS);
+        for (index, sum) in sums.into_iter().enumerate() {
+            self.out[start + index * self.row_stride..][..width].copy_from_slice(&sum.to_array()[..width]);
         }
     }
-    acc
-}
 
-/// Unsigned weight bytes times signed activations; the formats' offsets (128, 8, 0) enter through the sum.
-fn block_dots(format: Format, lines: &[u8], quants: &[i8], sum: i32) -> [i32; PANEL_ROWS] {
-    let offset = match format {
-        Format::Q8_0 => 128,
-        Format::Q4_0 => 8,
-        _ => 0,
-    };
-    let mut dots = [-offset * sum; PANEL_ROWS];
-    for (index, line) in lines.chunks_exact(4 * PANEL_ROWS).enumerate() {
-        for (dot, four) in dots.iter_mut().zip(line.chunks_exact(4)) {
-            for (k, &byte) in four.iter().enumerate() {
-                let low = i32::from(quants[index * 4 + k]);
-                *dot += if format == Format::Q8_0 {
-                    i32::from(byte) * low
-                } else {
-                    let high = i32::from(quants[index * 4 + k + BLOCK_LEN / 2]);
-                    i32::from(byte & 15) * low + i32::from(byte >> 4) * high
-                };
+    /// `SIZE` is the bytes of one column.
+    #[inline(always)]
+    fn dense<L: Lanes, const SIZE: usize, const R: usize>(
+        &self,
+        panel: usize,
+        row: usize,
+        widen: impl Fn(&[u8; SIZE]) -> L,
+    ) -> [L; R] {
+        let columns = self.matrix.columns;
+        let weights = self.matrix.panel(panel).as_chunks::<SIZE>().0;
+        let inputs: [&[f32]; R] = std::array::from_fn(|r| &self.input.values[(row + r) * columns..][..columns]);
+        let mut sums = [L::splat(0.0); R];
+        for (column, weight) in weights.iter().enumerate() {
+            let weight = widen(weight);
+            for (sum, input) in sums.iter_mut().zip(&inputs) {
+                *sum = weight.fma(L::splat(input[column]), *sum);
             }
+        }
+        sums
+    }
+
+    /// `OFFSET` is what the stored unsigned quants are above the signed ones.
+    #[inline(always)]
+    fn quantised<L: Lanes, const OFFSET: i32, const R: usize>(
+        &self,
+        panel: usize,
+        row: usize,
+        dots: impl Fn(&[[u8; LINE]], [&[i8; BLOCK_LEN]; R], [i32; R]) -> [L::Ints; R],
+    ) -> [L; R] {
+        let blocks = self.matrix.columns / BLOCK_LEN;
+        let lines = self.matrix.panel(panel).as_chunks::<LINE>().0;
+        let scales = &self.matrix.scales[panel * blocks..][..blocks];
+        let minima = self.matrix.minima.get(panel * blocks..).unwrap_or_default();
+        let quants: [_; R] = std::array::from_fn(|r| &self.input.quants[(row + r) * blocks..][..blocks]);
+        let input_scales: [_; R] = std::array::from_fn(|r| &self.input.scales[(row + r) * blocks..][..blocks]);
+        let mut sums = [L::splat(0.0); R];
+        for (block, lines) in lines.chunks_exact(lines.len() / blocks).enumerate() {
+            let scale = L::load_f16(bytemuck::cast_ref(&scales[block]));
+            let inputs = input_scales.map(|scales| scales[block]);
+            let starts = inputs.map(|input| -OFFSET * input.sum);
+            let dots = dots(lines, quants.map(|quants| &quants[block]), starts);
+            for r in 0..R {
+                sums[r] = L::to_floats(dots[r]).fma(scale.mul(L::splat(inputs[r].step)), sums[r]);
+            }
+            if let Some(minimum) = minima.get(block) {
+                let minimum = L::load_f16(bytemuck::cast_ref(minimum));
+                for r in 0..R {
+                    sums[r] = minimum.fma(L::splat(inputs[r].total), sums[r]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+#[inline(always)]
+fn floats(bytes: &[u8; LINE]) -> [f32; PANEL_ROWS] {
+    bytemuck::pod_read_unaligned(bytes)
+}
+
+#[inline(always)]
+fn eight_bits<L: Lanes, const R: usize>(
+    lines: &[[u8; LINE]],
+    quants: [&[i8; BLOCK_LEN]; R],
+    starts: [i32; R],
+) -> [L::Ints; R] {
+    let lines: &[_; BLOCK_LEN / 4] = lines.first_chunk().expect("a block has eight lines");
+    let mut dots = starts.map(L::ints);
+    for (index, line) in lines.iter().enumerate() {
+        let weights = L::bytes(line);
+        for (dot, quants) in dots.iter_mut().zip(quants) {
+            *dot = L::dot(*dot, weights, quants.as_chunks::<4>().0[index]);
+        }
+    }
+    dots
+}
+
+/// The low nibbles are the block's first half, the high ones its second.
+#[inline(always)]
+fn four_bits<L: Lanes, const R: usize>(
+    lines: &[[u8; LINE]],
+    quants: [&[i8; BLOCK_LEN]; R],
+    starts: [i32; R],
+) -> [L::Ints; R] {
+    const HALF: usize = BLOCK_LEN / 8;
+    let lines: &[_; HALF] = lines.first_chunk().expect("a block has four lines");
+    let mut dots = starts.map(L::ints);
+    for (index, line) in lines.iter().enumerate() {
+        let weights = L::bytes(line);
+        let (low, high) = (L::low_nibbles(weights), L::high_nibbles(weights));
+        for (dot, quants) in dots.iter_mut().zip(quants) {
+            let fours = quants.as_chunks::<4>().0;
+            *dot = L::dot(L::dot(*dot, low, fours[index]), high, fours[HALF + index]);
         }
     }
     dots

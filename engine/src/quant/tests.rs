@@ -1,42 +1,7 @@
 use half::f16;
 
+use super::testing::{noise, stored};
 use super::*;
-
-/// Deterministic values in [-1, 1).
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-/// Random stored bytes of `elements` elements with sane scales.
-pub(crate) fn stored(format: Format, elements: usize, seed: u64) -> Vec<u8> {
-    let values = noise(seed, elements);
-    match format {
-        Format::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Format::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-        Format::BF16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
-        quantised => {
-            let header = quantised.block_bytes() - if quantised == Format::Q8_0 { 32 } else { 16 };
-            values
-                .chunks(BLOCK_LEN)
-                .flat_map(|block| {
-                    let mut bytes: Vec<u8> = f16::from_f32(0.001 + block[0].abs() / 40.0).to_le_bytes().to_vec();
-                    if header == 4 {
-                        bytes.extend(f16::from_f32(block[1]).to_le_bytes());
-                    }
-                    bytes.extend(block.iter().map(|v| (v * 1e6) as i32 as u8).take(quantised.block_bytes() - header));
-                    bytes
-                })
-                .collect()
-        }
-    }
-}
 
 const ALL: [Format; 6] = [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_1];
 

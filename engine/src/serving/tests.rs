@@ -1,0 +1,3 @@
+//! Tests of the serving core on small random models.
+
+mod model;
