@@ -1,7 +1,8 @@
 //! The operator: pure stages of each kind, and the history store.
 //!
 //! Owns `validate -> plan -> build` for every kind, values in and values out: no client, clock or randomness. The command
-//! line runs these stages today; the reconcilers run the very same ones. Never starts a process and never reads a file.
+//! line runs these stages today; the reconcilers run the very same ones. They never start a process and never read a file;
+//! [`store`] is the one module that talks to anything.
 #![forbid(unsafe_code)]
 
 pub mod dataset;
@@ -10,5 +11,6 @@ pub mod manifest;
 pub mod model_deployment;
 pub mod references;
 pub mod resource;
+pub mod store;
 pub mod training_job;
 pub mod violation;
