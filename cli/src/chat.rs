@@ -1,39 +1,55 @@
-//! `bedplate chat`: a terminal client of any OpenAI-compatible endpoint.
+//! `bedplate chat` and `bedplate complete`: terminal clients of any OpenAI-compatible endpoint.
 //!
 //! Owns the conversation and the terminal. Never knows which server answers.
 
 pub mod client;
+pub mod endpoint;
 pub mod sse;
 
 use std::io::{IsTerminal, Write};
 
 use tokio::sync::mpsc;
 
-use crate::args::ChatArgs;
+use crate::args::{ChatArgs, CompleteArgs, EndpointArgs};
 use client::{Ask, ChatError, Client, Message, Sampling};
 
-/// Answers one prompt, or holds a conversation until the input ends.
+/// Answers one message, or holds a conversation until the input ends.
 pub async fn chat(args: ChatArgs) -> Result<(), ChatError> {
-    let ChatArgs { prompt, url, model, system, max_tokens, temperature, complete, api_key } = args;
+    let ChatArgs { message, system, endpoint } = args;
+    let Asked { client, model, sampling } = asked(endpoint).await?;
+    let mut messages: Vec<Message> = system.into_iter().map(|text| Message::new("system", text)).collect();
+    let Some(message) = message else { return converse(&client, &model, sampling, messages).await };
+    messages.push(Message::new("user", message));
+    print_answer(&client, &model, sampling, Ask::Chat(messages)).await.map(drop)
+}
+
+/// Prints the text and what the model continues it with.
+pub async fn complete(args: CompleteArgs) -> Result<(), ChatError> {
+    let CompleteArgs { prompt, endpoint } = args;
+    let Asked { client, model, sampling } = asked(endpoint).await?;
+    show(&prompt)?;
+    print_answer(&client, &model, sampling, Ask::Complete(prompt)).await.map(drop)
+}
+
+/// Whom to ask, and how.
+struct Asked {
+    client: Client,
+    model: String,
+    sampling: Sampling,
+}
+
+async fn asked(args: EndpointArgs) -> Result<Asked, ChatError> {
+    let EndpointArgs { url, deployment, state, model, max_tokens, temperature, api_key } = args;
+    let url = match url {
+        Some(url) => url,
+        None => endpoint::running(&state, deployment.as_deref())?,
+    };
     let client = Client::new(&url, api_key)?;
     let model = match model {
         Some(model) => model,
         None => client.first_model().await?,
     };
-    let sampling = Sampling { max_tokens, temperature };
-    let mut messages: Vec<Message> = system.into_iter().map(|text| Message::new("system", text)).collect();
-    match prompt {
-        Some(prompt) if complete => {
-            print_answer(&client, &model, sampling, Ask::Complete(prompt)).await?;
-            Ok(())
-        }
-        Some(prompt) => {
-            messages.push(Message::new("user", prompt));
-            print_answer(&client, &model, sampling, Ask::Chat(messages)).await?;
-            Ok(())
-        }
-        None => converse(&client, &model, sampling, messages).await,
-    }
+    Ok(Asked { client, model, sampling: Sampling { max_tokens, temperature } })
 }
 
 /// Reads a line, prints the answer, remembers both; Ctrl-C cuts an answer short, Ctrl-D leaves.

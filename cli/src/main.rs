@@ -4,17 +4,17 @@
 use std::{io::Write, process::ExitCode};
 
 use bedplate::{
-    args::{Cli, Command},
-    chat,
+    args::{Cli, Command, RunArgs},
+    chat, process, run, status, validate, version,
 };
+use bedplate_telemetry::chain::Chain;
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli.command) {
+    match dispatch(Cli::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            tell(error.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -22,15 +22,50 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
-        Command::Chat(args) => {
-            runtime()?.block_on(chat::chat(args))?;
+        Command::Run(args) => return run(args),
+        Command::Validate(args) => {
+            if let Err(error) = validate::validate(&args) {
+                tell(&error);
+                return Ok(error.exit_code());
+            }
         }
-        Command::Version => println!("bedplate {}", env!("CARGO_PKG_VERSION")),
+        Command::Status(args) => status::status(&args)?,
+        Command::Chat(args) => runtime()?.block_on(chat::chat(args))?,
+        Command::Complete(args) => runtime()?.block_on(chat::complete(args))?,
+        Command::Version => println!("{}", version::line()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bedplate", &mut std::io::stdout());
         }
+        Command::Tether(args) => return Err(process::tether::become_program(args).into()),
     }
     Ok(0)
+}
+
+fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let _telemetry = bedplate_telemetry::logging::init("bedplate");
+    let resume = std::env::args().map(|argument| shell_quoted(&argument)).collect::<Vec<_>>().join(" ");
+    // Children must be started by this very thread (see `process::tether`), which `block_on` keeps to.
+    match runtime()?.block_on(run::run(args, &resume)) {
+        Ok(outcome) => Ok(outcome.exit_code()),
+        Err(error) => {
+            tell(&error);
+            Ok(error.exit_code())
+        }
+    }
+}
+
+/// One line, or one for each problem. Nobody is there to be told when standard error is closed.
+fn tell(error: &(dyn std::error::Error + 'static)) {
+    let text = if error.source().is_some() { Chain(error).to_string() } else { error.to_string() };
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+}
+
+fn shell_quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// One runtime for whatever talks to processes or the network; TLS is set up once, with ring.

@@ -16,6 +16,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// What went wrong between the terminal and the endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
+    /// No endpoint is known.
+    #[error(transparent)]
+    Endpoint(#[from] super::endpoint::EndpointError),
     /// The client could not be set up.
     #[error("set up the HTTP client")]
     Setup(#[source] reqwest::Error),
