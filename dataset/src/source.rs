@@ -1,0 +1,245 @@
+//! Finds the files of a Dataset's sources and opens them.
+//!
+//! Owns which files count and in which order: sources as they are written, files by their path inside the source, so
+//! that neither the place of a folder nor the order of a directory changes what is read. Never looks into a document.
+
+mod decompress;
+mod jsonl;
+mod local;
+mod parquet_file;
+mod read;
+mod remote;
+mod selection;
+
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bedplate_crds::dataset::Source;
+
+use crate::stop::{Stop, Stopped};
+pub use read::{Batch, FileHash, Item, MAX_DOCUMENT_BYTES, MAX_LINE_BYTES, content_hash, read_all};
+pub use remote::{Client, RemoteError, RemoteObject};
+
+/// Where relative uris begin, and what must not be read.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// Folder that relative `file:` uris start from.
+    pub input_root: PathBuf,
+    /// Our own output, left out where it lies inside a source.
+    pub output_dir: PathBuf,
+    /// `AWS_*` variables, as `main` found them.
+    pub environment: Vec<(String, String)>,
+}
+
+/// One file to read.
+#[derive(Debug)]
+pub struct InputFile {
+    /// Index of its source in the spec.
+    pub source: usize,
+    /// Path inside the source, `/` between parts.
+    pub path: String,
+    /// Bytes, where they are known before reading.
+    pub size: Option<u64>,
+    /// Changes whenever the content does (times and inode, or the server's validator); none where nothing is to be
+    /// trusted.
+    pub stamp: Option<String>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Local(PathBuf),
+    Remote(Arc<RemoteObject>),
+}
+
+/// Why the text could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The uri cannot be understood.
+    #[error(
+        "{field}: {uri} is not understood; use file:relative/path, file:///absolute/path, http(s)://host/file or s3://bucket/prefix"
+    )]
+    ParseUri {
+        /// The field.
+        field: String,
+        /// What is there.
+        uri: String,
+    },
+    /// A glob cannot be understood.
+    #[error("{field}: {reason}")]
+    ParseGlob {
+        /// The field.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing is where a `file:` uri points.
+    #[error("{field}: {path} does not exist; name an existing file or folder (relative paths start at {root})", path = path.display(), root = root.display())]
+    FindLocal {
+        /// The field.
+        field: String,
+        /// The resolved path.
+        path: PathBuf,
+        /// Where relative paths start.
+        root: PathBuf,
+    },
+    /// A folder cannot be listed.
+    #[error("{field}: cannot list the folder; check its permissions")]
+    List {
+        /// The field.
+        field: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No file is left to read.
+    #[error("{field}: {uri} holds {found} files, but none matches; widen include or narrow exclude")]
+    NoMatch {
+        /// The field.
+        field: String,
+        /// The uri.
+        uri: String,
+        /// Files before the globs.
+        found: usize,
+    },
+    /// A remote source cannot be reached or listed.
+    #[error("{field} cannot be used")]
+    Remote {
+        /// The field.
+        field: String,
+        /// What went wrong.
+        #[source]
+        source: RemoteError,
+    },
+    /// A file cannot be read to its end.
+    #[error("cannot read {file}; check its permissions, and that it is whole")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system, the decompressor or the server said.
+        #[source]
+        source: io::Error,
+    },
+    /// A remote parquet file cannot be put down for reading.
+    #[error("cannot keep a copy of {file} while it is read; is the disk full?")]
+    Spool {
+        /// The file.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A line is no JSON object with the text in it.
+    #[error("{file} line {line}: {reason}")]
+    BrokenLine {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// A parquet file is damaged or has not the column.
+    #[error("{file}: {reason}")]
+    Parquet {
+        /// The file.
+        file: String,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Every file of every source, in reading order.
+///
+/// # Errors
+/// Where a source is missing, unreachable or matches nothing.
+pub fn discover(sources: &[Source], roots: &Roots, stop: &Stop) -> Result<Vec<InputFile>, SourceError> {
+    let mut files = Vec::new();
+    let mut client = None;
+    for (index, source) in sources.iter().enumerate() {
+        stop.check()?;
+        let field = format!("spec.sources[{index}].uri");
+        let found = if let Some(path) = source.uri.strip_prefix("file:") {
+            local::list(&field, path, roots)?
+        } else {
+            let failed = |source| SourceError::Remote { field: field.clone(), source };
+            let client = match &client {
+                Some(client) => Arc::clone(client),
+                None => Arc::clone(client.insert(Client::new(&roots.environment, stop).map_err(failed)?)),
+            };
+            list_remote(&field, &source.uri, &client)?
+        };
+        let selection = selection::Selection::new(index, source)?;
+        let count = found.len();
+        let mut kept: Vec<Found> = found.into_iter().filter(|found| selection.keeps(&found.path)).collect();
+        if kept.is_empty() {
+            let field = format!("spec.sources[{index}]");
+            return Err(SourceError::NoMatch { field, uri: source.uri.clone(), found: count });
+        }
+        kept.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+        files.extend(kept.into_iter().map(|found| found.into_input(index)));
+    }
+    Ok(files)
+}
+
+/// One file of a source, before the globs.
+struct Found {
+    path: String,
+    size: Option<u64>,
+    stamp: Option<String>,
+    place: Place,
+}
+
+impl Found {
+    fn into_input(self, source: usize) -> InputFile {
+        let Self { path, size, stamp, place } = self;
+        InputFile { source, path, size, stamp, place }
+    }
+}
+
+fn list_remote(field: &str, uri: &str, client: &Arc<Client>) -> Result<Vec<Found>, SourceError> {
+    let objects = if uri.starts_with("s3://") {
+        client.s3_objects(uri)
+    } else if uri.starts_with("http://") || uri.starts_with("https://") {
+        client.http_object(uri).map(|object| vec![object])
+    } else {
+        return Err(SourceError::ParseUri { field: field.to_owned(), uri: uri.to_owned() });
+    };
+    let objects = objects.map_err(|source| SourceError::Remote { field: field.to_owned(), source })?;
+    let found = objects.into_iter().map(|object| Found {
+        path: object.path.clone(),
+        size: object.size,
+        stamp: object.stamp(),
+        place: Place::Remote(Arc::new(object)),
+    });
+    Ok(found.collect())
+}
+
+/// The file or folder that a `file:` uri (without its scheme) names.
+pub fn local_path(path: &str, input_root: &Path) -> PathBuf {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    input_root.join(path)
+}
+
+impl InputFile {
+    /// The raw bytes from the beginning.
+    fn open(&self) -> Result<Box<dyn Read + Send + '_>, SourceError> {
+        match &self.place {
+            Place::Local(path) => {
+                let file = std::fs::File::open(path).map_err(|source| self.read_error(source))?;
+                Ok(Box::new(file))
+            }
+            Place::Remote(object) => Ok(Box::new(object.reader())),
+        }
+    }
+
+    fn read_error(&self, source: io::Error) -> SourceError {
+        SourceError::Read { file: self.path.clone(), source }
+    }
+}
