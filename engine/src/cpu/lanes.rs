@@ -129,11 +129,13 @@ pub(crate) trait Lanes: Copy {
     /// The lanes where `value >= bound`, zero elsewhere.
     fn where_at_least(self, value: Self, bound: f32) -> Self;
 
-    /// Rounds lanes of at most 127 in magnitude to bytes, ties to even.
-    fn to_bytes(self) -> [i8; LANES];
+    /// Rounds lanes of at most 32512 in magnitude to integers `256 * high + low`, ties to even, and sums the integers.
+    fn to_byte_pairs(self) -> ([i8; LANES], [i8; LANES], i32);
 
     fn ints(value: i32) -> Self::Ints;
     fn to_floats(ints: Self::Ints) -> Self;
+    /// `256 * high + low`.
+    fn join_bytes(high: Self::Ints, low: Self::Ints) -> Self::Ints;
     fn bytes(bytes: &[u8; 4 * LANES]) -> Self::Bytes;
     /// The low four bits of every byte.
     fn low_nibbles(bytes: Self::Bytes) -> Self::Bytes;

@@ -1,4 +1,7 @@
-//! Activations as the matrix products read them: f32 rows, and the same rows in 8-bit blocks for quantised weights.
+//! Activations as the matrix products read them: f32 rows, and the same rows in 16-bit blocks for quantised weights.
+//!
+//! Sixteen bits, because eight (llama.cpp's `q8_0`, `q8_1`) move logits by tenths, enough to change greedy answers; they
+//! are kept as two bytes `256 * high + low`, so that byte products (VNNI) sum them exactly.
 
 use rayon::prelude::*;
 
@@ -14,10 +17,20 @@ pub struct Activations {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) values: Vec<f32>,
-    pub(super) quants: Vec<[i8; BLOCK_LEN]>,
+    pub(super) quants: Vec<BlockQuants>,
     /// What turns each block's quants back into values.
     pub(super) scales: Vec<BlockScale>,
 }
+
+/// The 32 quants of one block, in halves.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct BlockQuants {
+    pub(super) high: [i8; BLOCK_LEN],
+    pub(super) low: [i8; BLOCK_LEN],
+}
+
+/// Largest quant: 127 in the high byte, nothing in the low one.
+const LARGEST_QUANT: f32 = 32_512.0;
 
 /// The numbers that belong to one block of 32 quants.
 #[derive(Debug, Default, Clone, Copy)]
@@ -53,10 +66,10 @@ impl Activations {
         &mut self.values
     }
 
-    /// Rounds every 32-element block to signed bytes: step = largest magnitude / 127, ties to even.
+    /// Rounds every 32-element block to 16 bits: step = largest magnitude / 32512, ties to even.
     pub(super) fn quantise(&mut self, isa: Isa) {
         let values = self.values.as_chunks::<BLOCK_LEN>().0;
-        self.quants.resize(values.len(), [0; BLOCK_LEN]);
+        self.quants.resize(values.len(), BlockQuants::default());
         self.scales.resize(values.len(), BlockScale::default());
         let (quants, scales) = (&mut self.quants, &mut self.scales);
         if values.len() <= BLOCKS_PER_TASK {
@@ -72,7 +85,7 @@ impl Activations {
 
 struct Quantise<'a> {
     values: &'a [[f32; BLOCK_LEN]],
-    quants: &'a mut [[i8; BLOCK_LEN]],
+    quants: &'a mut [BlockQuants],
     scales: &'a mut [BlockScale],
 }
 
@@ -80,16 +93,26 @@ impl Kernel for Quantise<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for (values, (quants, scale)) in self.values.iter().zip(self.quants.iter_mut().zip(self.scales)) {
-            let (low, high): (&[f32; LANES], &[f32; LANES]) =
-                (values.first_chunk().expect("32 hold 16"), values.last_chunk().expect("32 hold 16"));
-            let (low, high) = (L::load(low), L::load(high));
-            let largest = low.abs().max(high.abs()).reduce_max();
-            let inverse = L::splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-            let (first, second) = quants.split_at_mut(LANES);
-            first.copy_from_slice(&low.mul(inverse).to_bytes());
-            second.copy_from_slice(&high.mul(inverse).to_bytes());
-            let (step, sum) = (largest / 127.0, quants.iter().map(|&quant| i32::from(quant)).sum());
+            let (halves, largest) = load::<L>(values);
+            let inverse = L::splat(if largest > 0.0 { LARGEST_QUANT / largest } else { 0.0 });
+            let mut sum = 0;
+            for (index, half) in halves.into_iter().enumerate() {
+                let (high, low, part) = half.mul(inverse).to_byte_pairs();
+                quants.high[index * LANES..][..LANES].copy_from_slice(&high);
+                quants.low[index * LANES..][..LANES].copy_from_slice(&low);
+                sum += part;
+            }
+            let step = largest / LARGEST_QUANT;
             *scale = BlockScale { step, sum, total: step * sum as f32 };
         }
     }
+}
+
+/// A block as two vectors, and its largest magnitude.
+#[inline(always)]
+fn load<L: Lanes>(values: &[f32; BLOCK_LEN]) -> ([L; 2], f32) {
+    let first: &[f32; LANES] = values.first_chunk().expect("32 hold 16");
+    let second: &[f32; LANES] = values.last_chunk().expect("32 hold 16");
+    let halves = [L::load(first), L::load(second)];
+    (halves, halves[0].abs().max(halves[1].abs()).reduce_max())
 }

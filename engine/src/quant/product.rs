@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::activations::BlockQuants;
 use super::{Activations, BLOCK_LEN, Format, Matrix, PANEL_ROWS};
 use crate::cpu::lanes::{Kernel, Lanes};
 
@@ -96,7 +97,7 @@ impl Tile<'_> {
         &self,
         panel: usize,
         row: usize,
-        dots: impl Fn(&[[u8; LINE]], [&[i8; BLOCK_LEN]; R], [i32; R]) -> [L::Ints; R],
+        dots: impl Fn(&[[u8; LINE]], [&BlockQuants; R], [i32; R]) -> [L::Ints; R],
     ) -> [L; R] {
         let blocks = self.matrix.columns / BLOCK_LEN;
         let lines = self.matrix.panel(panel).as_chunks::<LINE>().0;
@@ -132,37 +133,44 @@ fn floats(bytes: &[u8; LINE]) -> [f32; PANEL_ROWS] {
 #[inline(always)]
 fn eight_bits<L: Lanes, const R: usize>(
     lines: &[[u8; LINE]],
-    quants: [&[i8; BLOCK_LEN]; R],
+    quants: [&BlockQuants; R],
     starts: [i32; R],
 ) -> [L::Ints; R] {
     let lines: &[_; BLOCK_LEN / 4] = lines.first_chunk().expect("a block has eight lines");
-    let mut dots = starts.map(L::ints);
+    let (mut low, mut high) = (starts.map(L::ints), [L::ints(0); R]);
     for (index, line) in lines.iter().enumerate() {
         let weights = L::bytes(line);
-        for (dot, quants) in dots.iter_mut().zip(quants) {
-            *dot = L::dot(*dot, weights, quants.as_chunks::<4>().0[index]);
+        for r in 0..R {
+            low[r] = L::dot(low[r], weights, four(&quants[r].low, index));
+            high[r] = L::dot(high[r], weights, four(&quants[r].high, index));
         }
     }
-    dots
+    std::array::from_fn(|r| L::join_bytes(high[r], low[r]))
 }
 
 /// The low nibbles are the block's first half, the high ones its second.
 #[inline(always)]
 fn four_bits<L: Lanes, const R: usize>(
     lines: &[[u8; LINE]],
-    quants: [&[i8; BLOCK_LEN]; R],
+    quants: [&BlockQuants; R],
     starts: [i32; R],
 ) -> [L::Ints; R] {
     const HALF: usize = BLOCK_LEN / 8;
     let lines: &[_; HALF] = lines.first_chunk().expect("a block has four lines");
-    let mut dots = starts.map(L::ints);
+    let (mut low, mut high) = (starts.map(L::ints), [L::ints(0); R]);
     for (index, line) in lines.iter().enumerate() {
         let weights = L::bytes(line);
-        let (low, high) = (L::low_nibbles(weights), L::high_nibbles(weights));
-        for (dot, quants) in dots.iter_mut().zip(quants) {
-            let fours = quants.as_chunks::<4>().0;
-            *dot = L::dot(L::dot(*dot, low, fours[index]), high, fours[HALF + index]);
+        for (weights, index) in [(L::low_nibbles(weights), index), (L::high_nibbles(weights), HALF + index)] {
+            for r in 0..R {
+                low[r] = L::dot(low[r], weights, four(&quants[r].low, index));
+                high[r] = L::dot(high[r], weights, four(&quants[r].high, index));
+            }
         }
     }
-    dots
+    std::array::from_fn(|r| L::join_bytes(high[r], low[r]))
+}
+
+#[inline(always)]
+fn four(bytes: &[i8; BLOCK_LEN], index: usize) -> [i8; 4] {
+    bytes.as_chunks::<4>().0[index]
 }

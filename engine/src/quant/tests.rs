@@ -2,6 +2,7 @@ use half::f16;
 
 use super::testing::{noise, stored};
 use super::*;
+use crate::cpu::lanes::Isa;
 
 const ALL: [Format; 6] = [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_1];
 
@@ -54,8 +55,8 @@ fn products_equal_a_double_precision_sum() {
             let (x, w) = (&input.values()[i / rows * columns..][..columns], &weights[i % rows * columns..][..columns]);
             let exact: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
             let size: f64 = w.iter().map(|&w| f64::from(w).abs()).sum();
-            // Half a step of the largest magnitude (about 1) for every weight, when activations are rounded to bytes.
-            let bound = if format.is_quantised() { size / 254.0 } else { size * 1e-5 };
+            // Half a step of the largest magnitude (about 1) for every weight, when activations are rounded to 16 bits.
+            let bound = size * if format.is_quantised() { 0.5 / 32_512.0 } else { 1e-5 };
             assert!((f64::from(out[i]) - exact).abs() <= bound, "{format:?} {i}: {} is not {exact}", out[i]);
         }
     }
@@ -79,6 +80,55 @@ fn a_row_has_the_same_bits_alone_and_in_any_batch() {
         let whole = run(&values);
         for row in 0..inputs {
             assert_eq!(run(&values[row * columns..][..columns]), whole[row * rows..][..rows], "{format:?} row {row}");
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    for format in ALL {
+        let (rows, columns, inputs) = (37, 96, 15);
+        let bytes = stored(format, rows * columns, 9);
+        let matrix = Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs");
+        let run = |isa| {
+            let mut input = Activations::default();
+            input.resize(inputs, columns);
+            input.values_mut().copy_from_slice(&noise(4, inputs * columns));
+            let mut out = vec![0.0; inputs * rows];
+            Linear::new(vec![matrix.clone()]).with_isa(isa).forward(&mut input, &mut Vec::new(), &mut out);
+            out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+        };
+        let expected = run(Isa::Baseline);
+        for isa in Isa::available() {
+            assert_eq!(run(isa), expected, "{format:?} {isa:?}");
+        }
+    }
+}
+
+#[test]
+fn stacked_matrices_are_their_parts_side_by_side_for_few_rows_and_many() {
+    let columns = 64;
+    let part = |rows: usize, seed| {
+        let bytes = stored(Format::Q4_1, rows * columns, seed);
+        Matrix::pack(Format::Q4_1, (rows, columns), &bytes, |row| row).expect("packs")
+    };
+    // More panels than one task takes, and enough activation rows to be split by rows.
+    let parts = [part(3000, 1), part(40, 2)];
+    let forward = |parts: Vec<Matrix>, inputs: usize| {
+        let linear = Linear::new(parts);
+        let mut input = Activations::default();
+        input.resize(inputs, columns);
+        input.values_mut().copy_from_slice(&noise(8, inputs * columns));
+        let mut out = vec![0.0; inputs * linear.rows()];
+        linear.forward(&mut input, &mut Vec::new(), &mut out);
+        out
+    };
+    for inputs in [1, 3, 100] {
+        let both = forward(parts.to_vec(), inputs);
+        let [first, second] = parts.each_ref().map(|part| forward(vec![part.clone()], inputs));
+        for row in 0..inputs {
+            let expected = [&first[row * 3000..][..3000], &second[row * 40..][..40]].concat();
+            assert_eq!(both[row * 3040..][..3040], expected, "row {row} of {inputs}");
         }
     }
 }

@@ -137,7 +137,6 @@ pub(super) enum Layers {
 #[derive(Debug)]
 pub struct KvCache {
     pub(super) geometry: Geometry,
-    pub(super) num_blocks: usize,
     pub(super) layers: Layers,
 }
 
@@ -155,7 +154,7 @@ impl KvCache {
             KvFormat::F32 => Layers::F32(layers(config, &geometry, num_blocks)),
             KvFormat::F16 => Layers::F16(layers(config, &geometry, num_blocks)),
         };
-        Self { geometry, num_blocks, layers }
+        Self { geometry, layers }
     }
 
     /// Bytes of one block over all layers, in f16.

@@ -1,3 +1,6 @@
 //! Tests of the serving core on small random models.
 
-mod model;
+mod equality;
+mod fixtures;
+mod loading;
+mod reference;

@@ -97,13 +97,17 @@ impl Lanes for Avx512 {
         }))
     }
     #[inline(always)]
-    fn to_bytes(self) -> [i8; LANES] {
-        let mut out = [0; LANES];
-        detected!({
-            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0));
-            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+    fn to_byte_pairs(self) -> ([i8; LANES], [i8; LANES], i32) {
+        let (mut high, mut low) = ([0; LANES], [0; LANES]);
+        let sum = detected!({
+            let ints = _mm512_cvtps_epi32(self.0);
+            let upper = _mm512_srai_epi32::<8>(_mm512_add_epi32(ints, _mm512_set1_epi32(128)));
+            let lower = _mm512_sub_epi32(ints, _mm512_slli_epi32::<8>(upper));
+            _mm_storeu_si128(high.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(upper));
+            _mm_storeu_si128(low.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(lower));
+            _mm512_reduce_add_epi32(ints)
         });
-        out
+        (high, low, sum)
     }
     #[inline(always)]
     fn ints(value: i32) -> Self::Ints {
@@ -112,6 +116,10 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn to_floats(ints: Self::Ints) -> Self {
         Self(detected!(_mm512_cvtepi32_ps(ints)))
+    }
+    #[inline(always)]
+    fn join_bytes(high: Self::Ints, low: Self::Ints) -> Self::Ints {
+        detected!(_mm512_add_epi32(_mm512_slli_epi32::<8>(high), low))
     }
     #[inline(always)]
     fn bytes(bytes: &[u8; 4 * LANES]) -> Self::Bytes {

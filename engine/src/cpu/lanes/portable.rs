@@ -97,8 +97,11 @@ impl Lanes for Portable {
         self.zip(value, |lane, value| if value >= bound { lane } else { 0.0 })
     }
     #[inline(always)]
-    fn to_bytes(self) -> [i8; LANES] {
-        self.0.map(|lane| (lane + ROUNDING).to_bits() as i8)
+    fn to_byte_pairs(self) -> ([i8; LANES], [i8; LANES], i32) {
+        let ints = self.0.map(|lane| (lane + ROUNDING).to_bits() as i32 - ROUNDING.to_bits() as i32);
+        let high = ints.map(|int| (int + 128) >> 8);
+        let low = std::array::from_fn(|lane| (ints[lane] - 256 * high[lane]) as i8);
+        (high.map(|high| high as i8), low, ints.iter().sum())
     }
     #[inline(always)]
     fn ints(value: i32) -> Self::Ints {
@@ -107,6 +110,10 @@ impl Lanes for Portable {
     #[inline(always)]
     fn to_floats(ints: Self::Ints) -> Self {
         Self(ints.map(|int| int as f32))
+    }
+    #[inline(always)]
+    fn join_bytes(high: Self::Ints, low: Self::Ints) -> Self::Ints {
+        std::array::from_fn(|lane| 256 * high[lane] + low[lane])
     }
     #[inline(always)]
     fn bytes(bytes: &[u8; 4 * LANES]) -> Self::Bytes {

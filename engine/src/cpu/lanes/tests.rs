@@ -71,11 +71,37 @@ impl Kernel for Everything<'_> {
             dot(bytes),
             dot(L::low_nibbles(bytes)),
             dot(L::high_nibbles(bytes)),
+            L::to_floats(L::join_bytes(L::ints(-3), L::ints(100))),
             L::splat(a.reduce_sum()),
             L::splat(a.reduce_max()),
         ];
         self.out.extend(results.iter().flat_map(|lanes| lanes.to_array()).map(f32::to_bits));
-        self.out.extend(a.to_bytes().map(|byte| byte as u32));
+        let (high, low, sum) = a.mul(L::splat(1000.0)).to_byte_pairs();
+        self.out.extend(high.into_iter().chain(low).map(|byte| byte as u32));
+        self.out.push(sum as u32);
+    }
+}
+
+/// Splits one vector into bytes.
+struct Split<'a>([f32; LANES], &'a mut ([i8; LANES], [i8; LANES], i32));
+
+impl Kernel for Split<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        *self.1 = L::load(&self.0).to_byte_pairs();
+    }
+}
+
+#[test]
+fn byte_pairs_join_to_the_nearest_integers() {
+    let values: [f32; LANES] =
+        std::array::from_fn(|lane| [32_512.0, -32_512.0, 127.5, 128.5, -128.5, 0.5, -0.4, 32_511.6][lane % 8]);
+    for isa in Isa::available() {
+        let mut out = Default::default();
+        isa.run(Split(values, &mut out));
+        let joined: [i32; LANES] = std::array::from_fn(|lane| 256 * i32::from(out.0[lane]) + i32::from(out.1[lane]));
+        assert_eq!(joined[..8], [32_512, -32_512, 128, 128, -128, 0, 0, 32_512], "{isa:?}");
+        assert_eq!(out.2, joined.iter().sum::<i32>(), "{isa:?}");
     }
 }
 

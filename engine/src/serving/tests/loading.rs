@@ -1,0 +1,1 @@
+//! Models from files: the same numbers whatever the container, and clear refusals.
