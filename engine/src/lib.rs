@@ -7,6 +7,8 @@
 pub mod checkpoint;
 pub mod collective;
 pub mod config;
+#[cfg(test)]
+mod conformance;
 mod cpu;
 mod decoder;
 pub mod durable;

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::{config::ModelConfig, layout::ParamLayout};
 
 /// Parameters in the order of a [`ParamLayout`].
@@ -64,7 +66,7 @@ flat_vector!(Gradients);
 impl Gradients {
     /// Sets every sum back to zero.
     pub fn clear(&mut self) {
-        self.data.fill(0.0);
+        self.data.par_chunks_mut(CLEAR_BLOCK).for_each(|block| block.fill(0.0));
     }
 }
 
@@ -84,6 +86,9 @@ impl Weights {
         weights
     }
 }
+
+/// Elements one task sets to zero: 64 KiB, so that a task outweighs its start.
+const CLEAR_BLOCK: usize = 16_384;
 
 /// First eight bytes of blake3 over seed and name.
 fn stream_key(seed: u64, name: &str) -> u64 {

@@ -4,14 +4,22 @@
 //! the shape alone, so the number of threads changes no bit. All matrices are dense and row-major.
 
 use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Elements one task copies: 64 KiB, so that a task outweighs its start.
+const COPY_BLOCK: usize = 16_384;
 
 /// Writes `output = input x weight^T`: `[rows, inputs]`, `[outputs, inputs]` to `[rows, outputs]`.
 pub(crate) fn forward(input: &[f32], weight: &[f32], output: &mut [f32], inputs: usize) {
     product(input, weight, output, inputs, Target::Write);
 }
 
-/// Adds to `output`, which holds the residual stream, what [`forward`] would write.
-pub(crate) fn forward_add(input: &[f32], weight: &[f32], output: &mut [f32], inputs: usize) {
+/// As [`forward`], plus `base`, the residual stream: `output = base + input x weight^T`.
+pub(crate) fn forward_onto(base: &[f32], input: &[f32], weight: &[f32], output: &mut [f32], inputs: usize) {
+    assert_eq!(base.len(), output.len(), "shapes agree");
+    output.par_chunks_mut(COPY_BLOCK).zip(base.par_chunks(COPY_BLOCK)).for_each(|(output, base)| {
+        output.copy_from_slice(base);
+    });
     product(input, weight, output, inputs, Target::Add);
 }
 

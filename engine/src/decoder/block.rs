@@ -102,10 +102,10 @@ impl Block<'_> {
     }
 
     fn close_attention(&self, kept: &mut BlockActivations, chunk: &Range<usize>) {
-        let residual = &mut kept.mid_residual[rows_of(chunk, self.shape.hidden)];
-        residual.copy_from_slice(&kept.residual[rows_of(chunk, self.shape.hidden)]);
+        let rows = rows_of(chunk, self.shape.hidden);
+        let (before, after) = (&kept.residual[rows.clone()], &mut kept.mid_residual[rows]);
         let attention = &kept.attention[rows_of(chunk, self.shape.q_size())];
-        linear::forward_add(attention, self.weight(&self.ranges.o), residual, self.shape.q_size());
+        linear::forward_onto(before, attention, self.weight(&self.ranges.o), after, self.shape.q_size());
     }
 
     fn feed_forward(
@@ -124,8 +124,7 @@ impl Block<'_> {
         let activated = &mut work.activated[..chunk.len() * ffn];
         swiglu::forward(gate_up, activated, ffn);
         let next = &mut next_residual[rows_of(chunk, hidden)];
-        next.copy_from_slice(residual);
-        linear::forward_add(activated, self.weight(&self.ranges.down), next, ffn);
+        linear::forward_onto(residual, activated, self.weight(&self.ranges.down), next, ffn);
     }
 
     /// Turns `work.d_residual`, the gradient after the block, into that before it, and adds to the weights' `gradients`.

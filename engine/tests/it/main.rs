@@ -1,0 +1,5 @@
+//! The engine through its public interface.
+
+mod decoder;
+mod models;
+mod reference;
