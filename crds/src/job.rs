@@ -103,4 +103,7 @@ pub struct InferenceJob {
     /// Bytes of memory for the KV cache; 0 takes a share of what the machine has.
     #[serde(default)]
     pub kv_cache_bytes: u64,
+    /// Whether web pages from any origin may use the endpoint (CORS); off unless set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_any_origin: bool,
 }

@@ -1,6 +1,21 @@
 //! The ModelDeployment pod: scheduler, block manager, HTTP and gRPC.
+//!
+//! A request goes `http` or `grpc` -> `request` (checked, or refused) -> `engine_thread` (computed) -> `generation`
+//! (text, cut at stop strings) -> the wire. Knows no kernels; those are the engine's.
 #![forbid(unsafe_code)]
 
 pub mod block_manager;
+pub mod engine_thread;
+pub mod error;
+pub mod generation;
+pub mod grpc;
+pub mod http;
+pub mod load;
+pub mod metrics;
+pub mod plan;
+pub mod request;
 pub mod sampling;
 pub mod scheduler;
+pub mod serve;
+pub mod service;
+pub mod stop;

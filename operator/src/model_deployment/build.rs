@@ -20,5 +20,6 @@ pub fn build(valid: &ValidModelDeployment, plan: &ModelDeploymentPlan, layout: &
         progress_file: progress_file(&plan.output_dir),
         threads: layout.threads,
         kv_cache_bytes: layout.kv_cache_bytes,
+        allow_any_origin: false,
     }
 }

@@ -1,0 +1,214 @@
+//! The gRPC twin of the HTTP endpoint: the same requests, the same path, the same errors.
+//!
+//! Owns the translation between the messages of `proto/` and the service. Cancelling a call drops its stream, and with
+//! it the sequence.
+
+use std::{pin::Pin, sync::Arc};
+
+use bedplate_telemetry::trace_context;
+use futures::{Stream, StreamExt, stream};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
+use tracing::Span;
+
+use crate::{
+    engine_thread::FinishReason,
+    error::{ApiError, RETRY_AFTER_SECONDS},
+    generation::{Generation, Piece, Usage},
+    request::{GenerationOptions, StopStrings},
+    service::Service,
+};
+
+/// Messages, server and client, generated from `proto/`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("bedplate.inference.v1");
+}
+
+use v1::inference_server::{Inference, InferenceServer};
+
+/// Tokens of an answer to a plain prompt where the client names no number, as over HTTP.
+const DEFAULT_MAX_TOKENS: u64 = 16;
+
+/// The gRPC endpoint of `service`.
+pub fn server(service: Arc<Service>) -> InferenceServer<Endpoint> {
+    InferenceServer::new(Endpoint { service })
+}
+
+/// Answers the calls.
+#[derive(Debug)]
+pub struct Endpoint {
+    service: Arc<Service>,
+}
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<v1::GenerateResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Inference for Endpoint {
+    type GenerateStream = Pieces;
+    type ChatStream = Pieces;
+
+    async fn generate(&self, request: Request<v1::GenerateRequest>) -> Result<Response<Pieces>, Status> {
+        let span = span("text_completion", &self.service.model_name, request.metadata());
+        let v1::GenerateRequest { model, prompt, options } = request.into_inner();
+        self.check_model(&model)?;
+        let prompt = match prompt {
+            Some(v1::generate_request::Prompt::Text(text)) => self.service.encode_prompt(&text, "prompt")?,
+            Some(v1::generate_request::Prompt::Tokens(tokens)) => tokens.ids,
+            None => return Err(ApiError::invalid("prompt", "prompt is missing; write text or tokens").into()),
+        };
+        self.answer(prompt, options.unwrap_or_default(), Some(DEFAULT_MAX_TOKENS), span)
+    }
+
+    async fn chat(&self, request: Request<v1::ChatRequest>) -> Result<Response<Pieces>, Status> {
+        let span = span("chat", &self.service.model_name, request.metadata());
+        let v1::ChatRequest { model, messages, options } = request.into_inner();
+        self.check_model(&model)?;
+        let message = |message: v1::ChatMessage| bedplate_tokenizer::ChatMessage::new(message.role, message.content);
+        let messages: Vec<_> = messages.into_iter().map(message).collect();
+        let prompt = self.service.encode_chat(messages, true)?;
+        self.answer(prompt, options.unwrap_or_default(), None, span)
+    }
+
+    async fn list_models(
+        &self,
+        _request: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let max_model_len = self.service.limits.max_model_len as u64;
+        let models = vec![v1::Model { id: self.service.model_name.clone(), max_model_len }];
+        Ok(Response::new(v1::ListModelsResponse { models }))
+    }
+}
+
+impl Endpoint {
+    fn check_model(&self, asked: &str) -> Result<(), ApiError> {
+        self.service.check_model(Some(asked).filter(|asked| !asked.is_empty()))
+    }
+
+    fn answer(
+        &self,
+        prompt: Vec<u32>,
+        options: v1::GenerationOptions,
+        default_max_tokens: Option<u64>,
+        span: Span,
+    ) -> Result<Response<Pieces>, Status> {
+        let left = self.service.limits.max_model_len.saturating_sub(prompt.len()).max(1) as u64;
+        let max_tokens = options.max_tokens.or(default_max_tokens.map(|tokens| tokens.min(left)));
+        let top_logprobs = options.top_logprobs;
+        let options = options_of(options);
+        let requests = options.requests(vec![prompt], max_tokens, top_logprobs, "prompt", &self.service.limits)?;
+        let generations = self.service.generate(requests)?;
+        let pieces = stream::iter(generations).flat_map(move |generation| messages(generation, span.clone()));
+        Ok(Response::new(Box::pin(pieces)))
+    }
+}
+
+fn messages(mut generation: Generation, span: Span) -> impl Stream<Item = Result<v1::GenerateResponse, Status>> + Send {
+    stream::poll_fn(move |context| {
+        let _entered = span.enter();
+        generation.poll_next_unpin(context).map(|piece| {
+            let usage = generation.usage();
+            Some(piece?.map(|piece| response(piece, usage)).map_err(Status::from))
+        })
+    })
+}
+
+fn response(piece: Piece, usage: Usage) -> v1::GenerateResponse {
+    let tokens = piece.tokens.into_iter().map(|token| v1::Token {
+        id: token.id,
+        logprob: token.logprobs.as_ref().map(|logprobs| logprobs.chosen.1),
+        top_logprobs: token
+            .logprobs
+            .into_iter()
+            .flat_map(|logprobs| logprobs.top)
+            .map(|(id, logprob)| v1::TokenLogprob { id, logprob })
+            .collect(),
+    });
+    let finish_reason = match piece.finish {
+        None => v1::FinishReason::Unspecified,
+        Some(FinishReason::Stop) => v1::FinishReason::Stop,
+        Some(FinishReason::Length) => v1::FinishReason::Length,
+    };
+    let Usage { prompt_tokens, completion_tokens, cached_tokens } = usage;
+    v1::GenerateResponse {
+        text: piece.text,
+        tokens: tokens.collect(),
+        finish_reason: finish_reason.into(),
+        usage: piece.finish.map(|_| v1::Usage {
+            prompt_tokens: prompt_tokens as u64,
+            completion_tokens: completion_tokens as u64,
+            cached_tokens: cached_tokens as u64,
+        }),
+    }
+}
+
+fn options_of(options: v1::GenerationOptions) -> GenerationOptions {
+    // The two that are left out are not options of sampling: the caller has taken them already.
+    let v1::GenerationOptions {
+        max_tokens: _,
+        temperature,
+        top_p,
+        top_k,
+        min_p,
+        seed,
+        presence_penalty,
+        frequency_penalty,
+        repetition_penalty,
+        logit_bias,
+        stop,
+        ignore_eos,
+        top_logprobs: _,
+    } = options;
+    GenerationOptions {
+        temperature,
+        top_p,
+        top_k,
+        min_p,
+        seed,
+        presence_penalty,
+        frequency_penalty,
+        repetition_penalty,
+        logit_bias: Some(logit_bias.into_iter().collect()),
+        stop: Some(StopStrings::Many(stop)),
+        n: None,
+        ignore_eos,
+    }
+}
+
+/// The span of a call, a child of the caller's where it names one.
+fn span(operation: &str, model: &str, metadata: &MetadataMap) -> Span {
+    let span = tracing::info_span!(
+        "request",
+        otel.name = %format_args!("{operation} {model}"),
+        otel.kind = "server",
+        rpc.system = "grpc",
+        gen_ai.operation.name = operation,
+        gen_ai.provider.name = "bedplate",
+        gen_ai.request.model = model,
+    );
+    if let Some(parent) = metadata.get(trace_context::TRACEPARENT).and_then(|value| value.to_str().ok()) {
+        trace_context::continue_from(&span, parent);
+    }
+    span
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let code = match &error {
+            ApiError::Invalid { .. } => Code::InvalidArgument,
+            ApiError::ContextLength { .. } => Code::OutOfRange,
+            ApiError::UnknownModel { .. } => Code::NotFound,
+            ApiError::UnknownPath { .. } | ApiError::WrongMethod { .. } => Code::Unimplemented,
+            ApiError::BodyTooLarge { .. } | ApiError::QueueFull { .. } => Code::ResourceExhausted,
+            ApiError::BodyTooSlow { .. } => Code::DeadlineExceeded,
+            ApiError::EngineFailed => Code::Internal,
+        };
+        let mut status = Self::new(code, error.to_string());
+        if matches!(error, ApiError::QueueFull { .. }) {
+            status.metadata_mut().insert("retry-after", MetadataValue::from(RETRY_AFTER_SECONDS));
+        }
+        status
+    }
+}

@@ -1,0 +1,92 @@
+//! Answers into responses: whole, or chunk by chunk as server-sent events.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tracing::Span;
+
+use super::{options::Delivery, sse, tracing_layer};
+use crate::{
+    engine_thread::FinishReason,
+    error::ApiError,
+    generation::{Answer, Generation, Piece, Usage},
+};
+
+/// How an endpoint writes its answers.
+pub trait Shape: Send + 'static {
+    /// The whole response, but for the usage.
+    fn whole(&self, answers: &[Piece]) -> Value;
+    /// The chunk that begins answer `index`, if this endpoint has one.
+    fn opening(&self, index: usize) -> Option<Value>;
+    /// The chunks for a piece of answer `index`.
+    fn piece(&mut self, index: usize, piece: &Piece) -> Vec<Value>;
+    /// A chunk of no answer, for the usage.
+    fn without_choices(&self) -> Value;
+}
+
+/// Sends `generations`, which answer `num_prompts` prompts, as the client wants them.
+///
+/// # Errors
+/// When the engine goes away before a whole response is there.
+pub async fn respond(
+    shape: impl Shape,
+    generations: Vec<Generation>,
+    num_prompts: usize,
+    delivery: &Delivery,
+) -> Result<Response, ApiError> {
+    if delivery.streams() {
+        return Ok(sse::respond(shape, generations, num_prompts, delivery.includes_usage()));
+    }
+    let answers = futures::future::try_join_all(generations.into_iter().map(Generation::collect)).await?;
+    let usages: Vec<Usage> = answers.iter().map(|answer| answer.usage).collect();
+    let pieces: Vec<Piece> = answers.into_iter().map(|Answer { piece, .. }| piece).collect();
+    let total = total_usage(&usages, num_prompts);
+    tracing_layer::record_end(&Span::current(), total, pieces.iter().filter_map(|piece| piece.finish));
+    let mut body = shape.whole(&pieces);
+    body["usage"] = usage_body(total);
+    Ok(Json(body).into_response())
+}
+
+/// The counts of all answers together. Answers to the same prompt lie side by side, and a prompt counts once.
+pub fn total_usage(usages: &[Usage], num_prompts: usize) -> Usage {
+    let choices = (usages.len() / num_prompts.max(1)).max(1);
+    let first = usages.iter().step_by(choices);
+    Usage {
+        prompt_tokens: first.clone().map(|usage| usage.prompt_tokens).sum(),
+        cached_tokens: first.map(|usage| usage.cached_tokens).sum(),
+        completion_tokens: usages.iter().map(|usage| usage.completion_tokens).sum(),
+    }
+}
+
+/// `usage` as OpenAI writes it.
+pub fn usage_body(usage: Usage) -> Value {
+    let Usage { prompt_tokens, completion_tokens, cached_tokens } = usage;
+    json!({
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": { "cached_tokens": cached_tokens },
+    })
+}
+
+/// `finish_reason` as OpenAI writes it; null while there is none.
+pub fn finish_reason(piece: &Piece) -> Value {
+    piece.finish.map_or(Value::Null, |reason| reason_text(reason).into())
+}
+
+/// OpenAI's word for why an answer ended.
+pub fn reason_text(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,119 @@
+//! What HTTP and gRPC have in common: prompts into tokens, checked requests into answers.
+//!
+//! Owns the one path that a request takes to the engine. Knows neither wire.
+
+use std::sync::Arc;
+
+use bedplate_tokenizer::{ChatMessage, Tokenizer};
+
+use crate::{
+    engine_thread::EngineHandle,
+    error::ApiError,
+    generation::Generation,
+    metrics::{Metrics, RequestTimes},
+    request::{GenerateRequest, Limits},
+};
+
+/// Roles that a message may have. `developer` is OpenAI's newer name of `system`, which is what templates know.
+const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
+
+/// A served model and the way to it. Shared by every request.
+#[derive(Debug)]
+pub struct Service {
+    /// Name the endpoint answers to.
+    pub model_name: String,
+    /// Seconds since the Unix epoch when serving began.
+    pub created: u64,
+    /// Its vocabulary and chat template.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Sizes requests are checked against.
+    pub limits: Limits,
+    /// The way to the engine.
+    pub engine: EngineHandle,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Service {
+    /// Refuses requests for another model. An absent name means the one that is served.
+    ///
+    /// # Errors
+    /// When the name is another.
+    pub fn check_model(&self, asked: Option<&str>) -> Result<(), ApiError> {
+        match asked {
+            Some(asked) if asked != self.model_name => {
+                Err(ApiError::UnknownModel { asked: asked.to_owned(), served: self.model_name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tokens of a plain prompt, with the beginning-of-text token in front where the model expects one.
+    ///
+    /// # Errors
+    /// When the text cannot be tokenised.
+    pub fn encode_prompt(&self, text: &str, param: &'static str) -> Result<Vec<u32>, ApiError> {
+        let bos = self.tokenizer.bos_token_id().filter(|_| self.tokenizer.add_bos());
+        let mut tokens: Vec<u32> = bos.into_iter().collect();
+        tokens.extend(self.encode(text, param)?);
+        Ok(tokens)
+    }
+
+    /// Tokens of a text as it is; the texts of special tokens become those tokens.
+    ///
+    /// # Errors
+    /// When the text cannot be tokenised.
+    pub fn encode(&self, text: &str, param: &'static str) -> Result<Vec<u32>, ApiError> {
+        self.tokenizer.encode(text, true).map_err(|error| ApiError::invalid(param, error.to_string()))
+    }
+
+    /// Tokens of a conversation, as the model's chat template writes it.
+    ///
+    /// # Errors
+    /// When there are no messages, a role is not known, the model has no template or the template refuses them.
+    pub fn encode_chat(&self, messages: Vec<ChatMessage>, add_generation_prompt: bool) -> Result<Vec<u32>, ApiError> {
+        let messages = known_roles(messages)?;
+        let Some(template) = self.tokenizer.chat_template() else {
+            let message = format!("the model `{}` has no chat template; use completions", self.model_name);
+            return Err(ApiError::invalid("messages", message));
+        };
+        let rendered = template.render(&messages, add_generation_prompt);
+        let text = rendered.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+        self.encode(&text, "messages")
+    }
+
+    /// Starts an answer to each request: all of them or, where the queue has no room, none.
+    ///
+    /// # Errors
+    /// When the queue is full or the engine is gone.
+    pub fn generate(&self, requests: Vec<GenerateRequest>) -> Result<Vec<Generation>, ApiError> {
+        requests.into_iter().map(|request| self.generate_one(request)).collect()
+    }
+
+    fn generate_one(&self, request: GenerateRequest) -> Result<Generation, ApiError> {
+        let (prompt_tokens, stop) = (request.prompt.len(), request.stop.clone());
+        let tokens = self.engine.submit(request).inspect_err(|error| {
+            if matches!(error, ApiError::QueueFull { .. }) {
+                self.metrics.rejected();
+            }
+        })?;
+        let times = RequestTimes::start(self.metrics.clone(), prompt_tokens);
+        Ok(Generation::new(tokens, self.tokenizer.clone(), stop, prompt_tokens, times))
+    }
+}
+
+fn known_roles(mut messages: Vec<ChatMessage>) -> Result<Vec<ChatMessage>, ApiError> {
+    if messages.is_empty() {
+        return Err(ApiError::invalid("messages", "messages is empty; write at least one message"));
+    }
+    for (index, message) in messages.iter_mut().enumerate() {
+        if !ROLES.contains(&message.role.as_str()) {
+            let text = format!("the role `{}` is not supported; use system, user or assistant", message.role);
+            return Err(ApiError::invalid(format!("messages[{index}].role"), text));
+        }
+        if message.role == "developer" {
+            message.role = "system".to_owned();
+        }
+    }
+    Ok(messages)
+}

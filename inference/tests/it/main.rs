@@ -1,0 +1,15 @@
+//! The served endpoint from outside: a small random model over real sockets, a real model file, and the `openai` client.
+
+mod bad_input;
+mod batching;
+mod chat;
+mod completions;
+mod coverage;
+mod fixture;
+mod grpc;
+mod lifecycle;
+mod metrics;
+mod openai_client;
+mod process;
+mod queue;
+mod smollm2;
