@@ -13,7 +13,7 @@ pub mod job;
 pub mod model_deployment;
 pub mod pod_template;
 pub mod quantity;
-mod schema;
+pub mod schema;
 pub mod training_job;
 
 /// API group of every Bedplate kind.

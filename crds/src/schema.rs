@@ -4,7 +4,7 @@
 //! description, and unions tagged by `type` as one object whose CEL rules tie each field to its type. Never holds a rule
 //! of one kind: those stand beside the fields they are about.
 
-use schemars::Schema;
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 mod union;
@@ -22,6 +22,25 @@ pub(crate) const VALIDATIONS: &str = "x-kubernetes-validations";
 /// Largest value of the integer formats that fit in 64 signed bits, which is what the API server counts in.
 const MAX_BY_FORMAT: [(&str, u64); 3] =
     [("uint8", u8::MAX as u64), ("uint16", u16::MAX as u64), ("uint32", u32::MAX as u64)];
+
+/// The structural schema of a type, whole, without references.
+pub fn of<T: JsonSchema>() -> Value {
+    let mut schema = inlined::<T>();
+    structural(&mut schema);
+    schema.to_value()
+}
+
+/// The structural schemas of a tagged union's arms, for unions whose arms use one name for different types.
+pub fn arms_of<T: JsonSchema>() -> Vec<Value> {
+    let Some(Value::Array(mut arms)) = inlined::<T>().remove("oneOf") else { return Vec::new() };
+    arms.iter_mut().for_each(rewrite_value);
+    arms
+}
+
+fn inlined<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>()
+}
 
 /// Rewrites a schema and everything below it. Used as `#[schemars(transform = ...)]`.
 pub(crate) fn structural(schema: &mut Schema) {

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod codegen;
 mod corpus;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Measures against the peers, interleaved; prints a Markdown table.
     Bench(bench::Arguments),
+    /// Writes the CRDs, docs/api.md and docs/exit-codes.md from the types in crds/.
+    Codegen(codegen::Arguments),
     /// Copies the Rust and Markdown sources of the dependencies that Cargo.lock pins: the quickstart's training text.
     Corpus(corpus::Arguments),
 }
@@ -27,6 +31,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Codegen(arguments) => codegen::run(&arguments),
         Command::Corpus(arguments) => corpus::run(&arguments),
     }
 }

@@ -30,8 +30,11 @@ pub(super) fn merge(node: &mut Map<String, Value>) {
     let arms: Vec<Arm> = options.iter().filter_map(|option| arm(option, &tag_name)).collect();
     node.remove("oneOf");
     node.insert("type".to_owned(), json!("object"));
-    node.insert("required".to_owned(), json!([tag_name]));
-    let mut properties = Map::new();
+    let mut required = node.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    required.push(json!(tag_name));
+    node.insert("required".to_owned(), Value::Array(required));
+    // A flattened union stands beside fields of its own.
+    let mut properties = node.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     properties.insert(tag_name.clone(), tag_schema(&arms));
     for (name, field) in fields(&arms) {
         let (rule, message) = rule(&tag_name, &name, &field);

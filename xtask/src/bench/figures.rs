@@ -7,10 +7,15 @@ use super::pair::{Pair, Round};
 /// The table of every figure that both sides measured.
 pub fn table(pair: &Pair, rounds: &[Round], machine: &str) -> String {
     let mut text = format!("### {}\n\n{machine}; {} rounds, interleaved.\n\n", pair.name, rounds.len());
-    let _ = writeln!(text, "| figure | {} | {} | ratio (median; least to most) |\n|---|---|---|---|", pair.ours.name, pair.peer.name);
+    let _ = writeln!(
+        text,
+        "| figure | {} | {} | ratio (median; least to most) |\n|---|---|---|---|",
+        pair.ours.name, pair.peer.name
+    );
     let names = rounds[0].ours.keys().filter(|name| rounds.iter().all(|round| round.peer.contains_key(*name)));
     for name in names {
-        let column = |figure: fn(&Round, &str) -> f64| rounds.iter().map(|round| figure(round, name)).collect::<Vec<_>>();
+        let column =
+            |figure: fn(&Round, &str) -> f64| rounds.iter().map(|round| figure(round, name)).collect::<Vec<_>>();
         let ours = column(|round, name| round.ours[name]);
         let peer = column(|round, name| round.peer[name]);
         let mut ratios = column(|round, name| round.ours[name] / round.peer[name]);

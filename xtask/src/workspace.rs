@@ -1,0 +1,88 @@
+//! Where the checkout is, and what `cargo` and `git` say about it.
+//!
+//! Owns the calls to both. Never changes anything.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// Folder of the root Cargo.toml.
+pub fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask/ lies in the root of the checkout").to_path_buf()
+}
+
+/// One member of the workspace, as `cargo metadata` has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Package {
+    /// Name of the package.
+    pub name: String,
+    /// Its Cargo.toml.
+    pub manifest_path: PathBuf,
+    /// What it declares.
+    pub dependencies: Vec<Dependency>,
+    /// Its libraries, binaries and tests.
+    pub targets: Vec<Target>,
+}
+
+/// One declared dependency.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Dependency {
+    /// Name of the package depended on.
+    pub name: String,
+    /// `dev`, `build`, or none for an ordinary one.
+    pub kind: Option<String>,
+}
+
+/// One thing cargo compiles.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Such as `lib`, `bin`, `test`.
+    pub kind: Vec<String>,
+    /// The file it starts from.
+    pub src_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+/// The members of the workspace.
+pub fn members(root: &Path) -> anyhow::Result<Vec<Package>> {
+    let json = output(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_str(&json).context("cannot read what cargo metadata says")?;
+    Ok(metadata.packages)
+}
+
+/// The packages that a member links when it is built alone: normal dependencies only, features as for it alone.
+pub fn linked(root: &Path, package: &str) -> anyhow::Result<Vec<String>> {
+    let arguments = ["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    let text = output(root, "cargo", &arguments)?;
+    let mut names: Vec<String> = text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// Files that git tracks or would track, relative to the root; those that are deleted in the work tree are left out.
+pub fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listed = output(root, "git", &["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate"])?;
+    Ok(listed.lines().map(PathBuf::from).filter(|path| root.join(path).is_file()).collect())
+}
+
+/// What a program prints, or its own words on why it failed.
+pub fn output(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let ran = Command::new(program).args(arguments).current_dir(root).output();
+    let ran = ran.with_context(|| format!("cannot start {program}; is it installed?"))?;
+    if !ran.status.success() {
+        bail!("{program} {} failed:\n{}", arguments.join(" "), String::from_utf8_lossy(&ran.stderr).trim());
+    }
+    String::from_utf8(ran.stdout).with_context(|| format!("{program} printed something that is no text"))
+}
