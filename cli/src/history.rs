@@ -121,7 +121,7 @@ pub struct LineageEdge {
     pub artefact: ArtefactKind,
     /// Its content digest, or its uri where nothing better is known.
     pub digest: String,
-    /// Where it lies.
+    /// Where it lies: a uri, or an absolute path.
     pub uri: String,
 }
 
@@ -184,7 +184,8 @@ impl History {
     /// When the journal cannot be written.
     pub fn link(&self, edge: &LineageEdge) -> Result<(), HistoryError> {
         let LineageEdge { attempt, artefact, digest, uri } = edge;
-        let (digest, uri) = (digest.clone(), uri.clone());
+        let uri = if uri.starts_with('/') { format!("file://{uri}") } else { uri.clone() };
+        let digest = digest.clone();
         self.note(&Entry::Link(Link { attempt: attempt.id, artefact: *artefact, digest, uri, at: Utc::now() }))
     }
 

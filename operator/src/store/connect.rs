@@ -75,6 +75,11 @@ impl Endpoint {
     pub fn server(&self) -> &str {
         &self.server
     }
+
+    /// What the driver is told, for whoever has SQL of their own. Holds the password.
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
 }
 
 /// An open store: a bounded pool of connections to one database.

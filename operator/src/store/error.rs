@@ -15,7 +15,9 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// The server took too long to accept a connection.
-    #[error("Postgres at {server} did not answer within {seconds} s; check that it runs and that DATABASE_URL is right")]
+    #[error(
+        "Postgres at {server} did not answer within {seconds} s; check that it runs and that DATABASE_URL is right"
+    )]
     ConnectTimeout {
         /// Host, port and database.
         server: String,
@@ -44,7 +46,9 @@ pub enum StoreError {
         known: i64,
     },
     /// The tables are missing or from an earlier release.
-    #[error("the tables at {server} are of schema {found}, older than the {known} that this build needs; run the migrations first")]
+    #[error(
+        "the tables at {server} are of schema {found}, older than the {known} that this build needs; run the migrations first"
+    )]
     OlderSchema {
         /// Host, port and database.
         server: String,

@@ -49,7 +49,9 @@ const DATABASE: &str = "postgres";
 #[derive(Debug, thiserror::Error)]
 pub enum LocalServerError {
     /// No server programs.
-    #[error("there is no Postgres server on this machine; install one with `apt-get install postgresql`, or set DATABASE_URL")]
+    #[error(
+        "there is no Postgres server on this machine; install one with `apt-get install postgresql`, or set DATABASE_URL"
+    )]
     NoBinaries,
     /// The data was made by another major version.
     #[error(
@@ -65,7 +67,9 @@ pub enum LocalServerError {
         found: String,
     },
     /// Postgres refuses to run as root, and there is no user to run it as.
-    #[error("Postgres does not run as root, and this machine has neither a user postgres nor nobody; run as another user, or set DATABASE_URL")]
+    #[error(
+        "Postgres does not run as root, and this machine has neither a user postgres nor nobody; run as another user, or set DATABASE_URL"
+    )]
     NoUser,
     /// A folder or file could not be made, or belongs to somebody else.
     #[error("could not prepare {path} for Postgres; check its owner and permissions", path = path.display())]
@@ -141,6 +145,11 @@ impl LocalServer {
     /// How to reach it.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::from_socket(&self.folder.socket(), PORT, USER, DATABASE)
+    }
+
+    /// Where its data, log and locks lie: the folder asked for, or its stand-in where the server's user cannot reach that.
+    pub fn folder(&self) -> &Path {
+        self.folder.root()
     }
 
     /// Starts the server again where it died.
@@ -229,15 +238,13 @@ async fn run(mut command: Command, program: &Path, limit: Duration) -> Result<()
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let reason = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned();
+    let reason =
+        words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned();
     Err(LocalServerError::Failed { program: program(), reason })
 }
 
 /// Opens a lock file and takes the lock, within a bound.
-async fn lock(
-    path: &Path,
-    take: fn(&File) -> Result<(), TryLockError>,
-) -> Result<File, LocalServerError> {
+async fn lock(path: &Path, take: fn(&File) -> Result<(), TryLockError>) -> Result<File, LocalServerError> {
     let failed = |source| LocalServerError::Prepare { path: path.to_path_buf(), source };
     let file = folder::open_lock(path)?;
     let deadline = Instant::now() + LOCK_TIMEOUT;

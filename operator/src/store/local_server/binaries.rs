@@ -37,7 +37,10 @@ pub(super) fn find() -> Vec<Binaries> {
     let mut found: Vec<Binaries> = Vec::new();
     for dir in on_path.chain(versions.map(|version| version.join("bin"))) {
         let complete = PROGRAMS.iter().all(|program| dir.join(program).is_file());
-        if complete && !found.iter().any(|known| known.dir == dir) && let Some(major) = major_version(&dir) {
+        if complete
+            && !found.iter().any(|known| known.dir == dir)
+            && let Some(major) = major_version(&dir)
+        {
             found.push(Binaries { dir, major });
         }
     }
@@ -104,7 +107,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("PG_VERSION"), "13\n").unwrap();
         let error = choose(&sets(&[15, 17]), dir.path()).unwrap_err().to_string();
-        assert!(error.contains("Postgres 13") && error.contains("15, 17") && error.contains("postgresql-13"), "{error}");
+        assert!(
+            error.contains("Postgres 13") && error.contains("15, 17") && error.contains("postgresql-13"),
+            "{error}"
+        );
         let error = choose(&[], dir.path()).unwrap_err().to_string();
         assert!(error.contains("apt-get install postgresql"), "{error}");
     }

@@ -1,9 +1,6 @@
 //! As whom the server runs: Postgres refuses root, so root steps down. Never raises a right.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use tokio::process::Command;
 
@@ -93,7 +90,8 @@ fn unprivileged(passwd: &str) -> Option<Owner> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\npostgres:x:101:104::/:/bin/bash\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\npostgres:x:101:104::/:/bin/bash\n";
 
     #[test]
     fn root_steps_down_to_postgres_else_to_nobody() {

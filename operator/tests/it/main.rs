@@ -1,0 +1,11 @@
+//! The store against a real Postgres: one database a test, on a private server that the tests start as a laptop would, or on the
+//! server of DATABASE_URL.
+
+mod database;
+mod events;
+mod lineage;
+mod local_server;
+mod progress;
+mod queries;
+mod reach;
+mod schema;
