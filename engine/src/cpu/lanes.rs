@@ -2,6 +2,9 @@
 //!
 //! Owns the choice of the instruction set, the trait and its two implementations (portable arrays, AVX-512 registers).
 //! Every operation is exact or correctly rounded, so both give the same bits. Never knows what is computed.
+//!
+//! Kernels are loops and `#[inline(always)]` functions. They hand no closure that computes on lanes to anybody: what is
+//! not inlined into `run_avx512` is compiled without its instructions, and each of them becomes a call.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -9,7 +12,9 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use portable::Portable;
+use half::{bf16, f16};
+
+use portable::Portable;
 
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
@@ -96,6 +101,42 @@ fn run_avx2(kernel: impl Kernel) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn run_avx512(kernel: impl Kernel) {
     kernel.run::<avx512::Avx512>();
+}
+
+/// A stored number that widens to f32.
+pub(crate) trait Element: bytemuck::Pod + Send + Sync {
+    fn narrow(value: f32) -> Self;
+    fn widen<L: Lanes>(values: &[Self; LANES]) -> L;
+}
+
+impl Element for f32 {
+    fn narrow(value: f32) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn widen<L: Lanes>(values: &[Self; LANES]) -> L {
+        L::load(values)
+    }
+}
+
+impl Element for f16 {
+    fn narrow(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    #[inline(always)]
+    fn widen<L: Lanes>(values: &[Self; LANES]) -> L {
+        L::load_f16(bytemuck::cast_ref(values))
+    }
+}
+
+impl Element for bf16 {
+    fn narrow(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    #[inline(always)]
+    fn widen<L: Lanes>(values: &[Self; LANES]) -> L {
+        L::load_bf16(bytemuck::cast_ref(values))
+    }
 }
 
 /// Sixteen f32 and what the kernels do with them.

@@ -93,26 +93,19 @@ impl Kernel for Quantise<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for (values, (quants, scale)) in self.values.iter().zip(self.quants.iter_mut().zip(self.scales)) {
-            let (halves, largest) = load::<L>(values);
+            let [first, second] = [0, LANES].map(|start| values[start..].first_chunk().expect("a block has 32"));
+            let halves = [L::load(first), L::load(second)];
+            let largest = halves[0].abs().max(halves[1].abs()).reduce_max();
             let inverse = L::splat(if largest > 0.0 { LARGEST_QUANT / largest } else { 0.0 });
             let mut sum = 0;
-            for (index, half) in halves.into_iter().enumerate() {
-                let (high, low, part) = half.mul(inverse).to_byte_pairs();
-                quants.high[index * LANES..][..LANES].copy_from_slice(&high);
-                quants.low[index * LANES..][..LANES].copy_from_slice(&low);
+            for half in 0..2 {
+                let (high, low, part) = halves[half].mul(inverse).to_byte_pairs();
+                quants.high[half * LANES..][..LANES].copy_from_slice(&high);
+                quants.low[half * LANES..][..LANES].copy_from_slice(&low);
                 sum += part;
             }
             let step = largest / LARGEST_QUANT;
             *scale = BlockScale { step, sum, total: step * sum as f32 };
         }
     }
-}
-
-/// A block as two vectors, and its largest magnitude.
-#[inline(always)]
-fn load<L: Lanes>(values: &[f32; BLOCK_LEN]) -> ([L; 2], f32) {
-    let first: &[f32; LANES] = values.first_chunk().expect("32 hold 16");
-    let second: &[f32; LANES] = values.last_chunk().expect("32 hold 16");
-    let halves = [L::load(first), L::load(second)];
-    (halves, halves[0].abs().max(halves[1].abs()).reduce_max())
 }

@@ -20,6 +20,11 @@ pub enum PackError {
     Length { rows: usize, columns: usize, format: Format, expected: usize, found: usize },
 }
 
+/// One cache line, so that no vector of weights lies across two.
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
 /// A packed weight matrix.
 #[derive(Debug, Clone)]
 pub struct Matrix {
@@ -27,7 +32,7 @@ pub struct Matrix {
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// Quants, or dense elements as bytes.
-    pub(super) data: Vec<u8>,
+    data: Vec<Line>,
     pub(super) scales: Vec<[f16; PANEL_ROWS]>,
     pub(super) minima: Vec<[f16; PANEL_ROWS]>,
 }
@@ -57,7 +62,7 @@ impl Matrix {
     fn zeros(format: Format, rows: usize, columns: usize) -> Self {
         let mut matrix = Self { format, rows, columns, data: Vec::new(), scales: Vec::new(), minima: Vec::new() };
         let panels = matrix.panels();
-        matrix.data = vec![0; panels * matrix.panel_bytes()];
+        matrix.data = bytemuck::allocation::zeroed_vec((panels * matrix.panel_bytes()).div_ceil(size_of::<Line>()));
         let blocks = if format.is_quantised() { panels * columns / BLOCK_LEN } else { 0 };
         matrix.scales = vec![[f16::ZERO; PANEL_ROWS]; blocks];
         matrix.minima = vec![[f16::ZERO; PANEL_ROWS]; if format == Format::Q4_1 { blocks } else { 0 }];
@@ -72,7 +77,8 @@ impl Matrix {
         let mut minima: Vec<_> = self.minima.chunks_mut(blocks).collect();
         scales.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
         minima.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
-        let panels = self.data.par_chunks_mut(panel_bytes).zip(scales).zip(minima);
+        let data: &mut [u8] = bytemuck::cast_slice_mut(&mut self.data);
+        let panels = data.par_chunks_exact_mut(panel_bytes).zip(scales).zip(minima);
         panels.enumerate().for_each(|(index, ((data, scales), minima))| {
             let mut panel = PanelMut { data, scales, minima };
             for lane in 0..PANEL_ROWS.min(rows - index * PANEL_ROWS) {
@@ -117,12 +123,12 @@ impl Matrix {
     /// The quants or elements of one panel.
     pub(super) fn panel(&self, index: usize) -> &[u8] {
         let bytes = self.panel_bytes();
-        &self.data[index * bytes..][..bytes]
+        &bytemuck::cast_slice(&self.data)[index * bytes..][..bytes]
     }
 
     /// Bytes of memory that the packed weights take.
     pub fn num_bytes(&self) -> u64 {
-        (self.data.len() + size_of_val(&self.scales[..]) + size_of_val(&self.minima[..])) as u64
+        (size_of_val(&self.data[..]) + size_of_val(&self.scales[..]) + size_of_val(&self.minima[..])) as u64
     }
 
     /// Expands row `row` into `out` (`columns` long), the same numbers as `dequantise` of the stored row.

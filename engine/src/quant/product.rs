@@ -7,9 +7,11 @@
 
 use std::ops::Range;
 
-use super::activations::BlockQuants;
+use half::{bf16, f16};
+
+use super::activations::{BlockQuants, BlockScale};
 use super::{Activations, BLOCK_LEN, Format, Matrix, PANEL_ROWS};
-use crate::cpu::lanes::{Kernel, Lanes};
+use crate::cpu::lanes::{Element, Kernel, Lanes};
 
 /// Bytes that hold one column of a panel in f32, or four of a quantised panel.
 const LINE: usize = 4 * PANEL_ROWS;
@@ -49,12 +51,12 @@ impl Tile<'_> {
     fn wide<L: Lanes, const R: usize>(&mut self, row: usize) -> usize {
         for panel in self.panels.clone() {
             let sums: [L; R] = match self.matrix.format {
-                Format::F32 => self.dense::<L, 64, R>(panel, row, |bytes| L::load(&floats(bytes))),
-                Format::F16 => self.dense::<L, 32, R>(panel, row, L::load_f16),
-                Format::BF16 => self.dense::<L, 32, R>(panel, row, L::load_bf16),
-                Format::Q8_0 => self.quantised::<L, 128, R>(panel, row, eight_bits::<L, R>),
-                Format::Q4_0 => self.quantised::<L, 8, R>(panel, row, four_bits::<L, R>),
-                Format::Q4_1 => self.quantised::<L, 0, R>(panel, row, four_bits::<L, R>),
+                Format::F32 => self.dense::<L, f32, R>(panel, row),
+                Format::F16 => self.dense::<L, f16, R>(panel, row),
+                Format::BF16 => self.dense::<L, bf16, R>(panel, row),
+                Format::Q8_0 => self.quantised::<L, EightBits, R>(panel, row),
+                Format::Q4_0 => self.quantised::<L, FourBits<8>, R>(panel, row),
+                Format::Q4_1 => self.quantised::<L, FourBits<0>, R>(panel, row),
             };
             self.put(panel, row, sums);
         }
@@ -65,59 +67,52 @@ impl Tile<'_> {
     fn put<L: Lanes, const R: usize>(&mut self, panel: usize, row: usize, sums: [L; R]) {
         let start = (panel - self.panels.start) * self.panel_stride + (row - self.rows.start) * self.row_stride;
         let width = PANEL_ROWS.min(self.matrix.rows - panel * PANEL_ROWS);
-        for (index, sum) in sums.into_iter().enumerate() {
-            self.out[start + index * self.row_stride..][..width].copy_from_slice(&sum.to_array()[..width]);
+        for r in 0..R {
+            self.out[start + r * self.row_stride..][..width].copy_from_slice(&sums[r].to_array()[..width]);
         }
     }
 
-    /// `SIZE` is the bytes of one column.
     #[inline(always)]
-    fn dense<L: Lanes, const SIZE: usize, const R: usize>(
-        &self,
-        panel: usize,
-        row: usize,
-        widen: impl Fn(&[u8; SIZE]) -> L,
-    ) -> [L; R] {
+    fn dense<L: Lanes, E: Element, const R: usize>(&self, panel: usize, row: usize) -> [L; R] {
         let columns = self.matrix.columns;
-        let weights = self.matrix.panel(panel).as_chunks::<SIZE>().0;
+        let weights: &[[E; PANEL_ROWS]] = bytemuck::cast_slice(self.matrix.panel(panel));
         let inputs: [&[f32]; R] = std::array::from_fn(|r| &self.input.values[(row + r) * columns..][..columns]);
         let mut sums = [L::splat(0.0); R];
         for (column, weight) in weights.iter().enumerate() {
-            let weight = widen(weight);
-            for (sum, input) in sums.iter_mut().zip(&inputs) {
-                *sum = weight.fma(L::splat(input[column]), *sum);
+            let weight = E::widen::<L>(weight);
+            for r in 0..R {
+                sums[r] = weight.fma(L::splat(inputs[r][column]), sums[r]);
             }
         }
         sums
     }
 
-    /// `OFFSET` is what the stored unsigned quants are above the signed ones.
     #[inline(always)]
-    fn quantised<L: Lanes, const OFFSET: i32, const R: usize>(
-        &self,
-        panel: usize,
-        row: usize,
-        dots: impl Fn(&[[u8; LINE]], [&BlockQuants; R], [i32; R]) -> [L::Ints; R],
-    ) -> [L; R] {
+    fn quantised<L: Lanes, Q: Quants, const R: usize>(&self, panel: usize, row: usize) -> [L; R] {
         let blocks = self.matrix.columns / BLOCK_LEN;
         let lines = self.matrix.panel(panel).as_chunks::<LINE>().0;
         let scales = &self.matrix.scales[panel * blocks..][..blocks];
         let minima = self.matrix.minima.get(panel * blocks..).unwrap_or_default();
-        let quants: [_; R] = std::array::from_fn(|r| &self.input.quants[(row + r) * blocks..][..blocks]);
-        let input_scales: [_; R] = std::array::from_fn(|r| &self.input.scales[(row + r) * blocks..][..blocks]);
+        let quants: [&[BlockQuants]; R] = std::array::from_fn(|r| &self.input.quants[(row + r) * blocks..][..blocks]);
+        let inputs: [&[BlockScale]; R] = std::array::from_fn(|r| &self.input.scales[(row + r) * blocks..][..blocks]);
         let mut sums = [L::splat(0.0); R];
         for (block, lines) in lines.chunks_exact(lines.len() / blocks).enumerate() {
-            let scale = L::load_f16(bytemuck::cast_ref(&scales[block]));
-            let inputs = input_scales.map(|scales| scales[block]);
-            let starts = inputs.map(|input| -OFFSET * input.sum);
-            let dots = dots(lines, quants.map(|quants| &quants[block]), starts);
+            let (mut low, mut high) = ([L::ints(0); R], [L::ints(0); R]);
             for r in 0..R {
-                sums[r] = L::to_floats(dots[r]).fma(scale.mul(L::splat(inputs[r].step)), sums[r]);
+                low[r] = L::ints(-Q::OFFSET * inputs[r][block].sum);
+            }
+            for (index, line) in lines.iter().enumerate() {
+                Q::dots::<L, R>(line, index, &quants, block, (&mut low, &mut high));
+            }
+            let scale = f16::widen::<L>(&scales[block]);
+            for r in 0..R {
+                let dot = L::to_floats(L::join_bytes(high[r], low[r]));
+                sums[r] = dot.fma(scale.mul(L::splat(inputs[r][block].step)), sums[r]);
             }
             if let Some(minimum) = minima.get(block) {
-                let minimum = L::load_f16(bytemuck::cast_ref(minimum));
+                let minimum = f16::widen::<L>(minimum);
                 for r in 0..R {
-                    sums[r] = minimum.fma(L::splat(inputs[r].total), sums[r]);
+                    sums[r] = minimum.fma(L::splat(inputs[r][block].total), sums[r]);
                 }
             }
         }
@@ -125,49 +120,65 @@ impl Tile<'_> {
     }
 }
 
-#[inline(always)]
-fn floats(bytes: &[u8; LINE]) -> [f32; PANEL_ROWS] {
-    bytemuck::pod_read_unaligned(bytes)
+/// Adds one line's products with `R` activation rows to the sums of their low and high bytes.
+trait Quants {
+    /// What the stored unsigned quants are above the signed ones.
+    const OFFSET: i32;
+    fn dots<L: Lanes, const R: usize>(
+        line: &[u8; LINE],
+        index: usize,
+        quants: &[&[BlockQuants]; R],
+        block: usize,
+        sums: (&mut [L::Ints; R], &mut [L::Ints; R]),
+    );
 }
 
-#[inline(always)]
-fn eight_bits<L: Lanes, const R: usize>(
-    lines: &[[u8; LINE]],
-    quants: [&BlockQuants; R],
-    starts: [i32; R],
-) -> [L::Ints; R] {
-    let lines: &[_; BLOCK_LEN / 4] = lines.first_chunk().expect("a block has eight lines");
-    let (mut low, mut high) = (starts.map(L::ints), [L::ints(0); R]);
-    for (index, line) in lines.iter().enumerate() {
+/// Line `i` holds the block's quants `4i..4i + 4`.
+struct EightBits;
+
+impl Quants for EightBits {
+    const OFFSET: i32 = 128;
+
+    #[inline(always)]
+    fn dots<L: Lanes, const R: usize>(
+        line: &[u8; LINE],
+        index: usize,
+        quants: &[&[BlockQuants]; R],
+        block: usize,
+        (low, high): (&mut [L::Ints; R], &mut [L::Ints; R]),
+    ) {
         let weights = L::bytes(line);
         for r in 0..R {
-            low[r] = L::dot(low[r], weights, four(&quants[r].low, index));
-            high[r] = L::dot(high[r], weights, four(&quants[r].high, index));
+            low[r] = L::dot(low[r], weights, four(&quants[r][block].low, index));
+            high[r] = L::dot(high[r], weights, four(&quants[r][block].high, index));
         }
     }
-    std::array::from_fn(|r| L::join_bytes(high[r], low[r]))
 }
 
-/// The low nibbles are the block's first half, the high ones its second.
-#[inline(always)]
-fn four_bits<L: Lanes, const R: usize>(
-    lines: &[[u8; LINE]],
-    quants: [&BlockQuants; R],
-    starts: [i32; R],
-) -> [L::Ints; R] {
-    const HALF: usize = BLOCK_LEN / 8;
-    let lines: &[_; HALF] = lines.first_chunk().expect("a block has four lines");
-    let (mut low, mut high) = (starts.map(L::ints), [L::ints(0); R]);
-    for (index, line) in lines.iter().enumerate() {
+/// Line `i` holds the block's quants `4i..4i + 4` in the low nibbles and `16 + 4i..16 + 4i + 4` in the high ones.
+struct FourBits<const OFFSET: i32>;
+
+impl<const OFFSET: i32> Quants for FourBits<OFFSET> {
+    const OFFSET: i32 = OFFSET;
+
+    #[inline(always)]
+    fn dots<L: Lanes, const R: usize>(
+        line: &[u8; LINE],
+        index: usize,
+        quants: &[&[BlockQuants]; R],
+        block: usize,
+        (low, high): (&mut [L::Ints; R], &mut [L::Ints; R]),
+    ) {
         let weights = L::bytes(line);
-        for (weights, index) in [(L::low_nibbles(weights), index), (L::high_nibbles(weights), HALF + index)] {
-            for r in 0..R {
-                low[r] = L::dot(low[r], weights, four(&quants[r].low, index));
-                high[r] = L::dot(high[r], weights, four(&quants[r].high, index));
-            }
+        let (first, second) = (L::low_nibbles(weights), L::high_nibbles(weights));
+        for r in 0..R {
+            let quants = &quants[r][block];
+            low[r] = L::dot(low[r], first, four(&quants.low, index));
+            high[r] = L::dot(high[r], first, four(&quants.high, index));
+            low[r] = L::dot(low[r], second, four(&quants.low, BLOCK_LEN / 8 + index));
+            high[r] = L::dot(high[r], second, four(&quants.high, BLOCK_LEN / 8 + index));
         }
     }
-    std::array::from_fn(|r| L::join_bytes(high[r], low[r]))
 }
 
 #[inline(always)]

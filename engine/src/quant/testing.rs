@@ -16,9 +16,9 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Random stored bytes of `elements` elements of magnitudes up to one.
+/// Random stored bytes of `elements` elements of magnitudes up to a fifth, small enough that a layer keeps its input's scale.
 pub(crate) fn stored(format: Format, elements: usize, seed: u64) -> Vec<u8> {
-    let values = noise(seed, elements);
+    let values: Vec<f32> = noise(seed, elements).iter().map(|value| value / 5.0).collect();
     match format {
         Format::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         Format::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
@@ -29,10 +29,11 @@ pub(crate) fn stored(format: Format, elements: usize, seed: u64) -> Vec<u8> {
 
 fn stored_block(format: Format, noise: &[f32]) -> Vec<u8> {
     let (largest_quant, num_quants) = if format == Format::Q8_0 { (128.0, 32) } else { (8.0, 16) };
-    let mut bytes: Vec<u8> = f16::from_f32((0.1 + 0.9 * noise[0].abs()) / largest_quant).to_le_bytes().to_vec();
+    let step = (0.02 + 0.9 * noise[0].abs()) / largest_quant;
+    let mut bytes = f16::from_f32(step).to_le_bytes().to_vec();
     if format == Format::Q4_1 {
-        bytes.extend(f16::from_f32(-noise[1].abs()).to_le_bytes());
+        bytes.extend(f16::from_f32(-7.5 * step).to_le_bytes());
     }
-    bytes.extend(noise.iter().map(|v| (v * 1e6) as i32 as u8).take(num_quants));
+    bytes.extend(noise.iter().map(|value| (value * 1e6) as i32 as u8).take(num_quants));
     bytes
 }

@@ -6,8 +6,8 @@
 
 use rayon::prelude::*;
 
-use super::kv_cache::{Geometry, KvCache, KvElement, LayerCache, Layers};
-use crate::cpu::lanes::{Isa, Kernel, LANES, Lanes, exp};
+use super::kv_cache::{Geometry, KvCache, LayerCache, Layers};
+use crate::cpu::lanes::{Element, Isa, Kernel, LANES, Lanes, exp};
 
 /// Multiplications of one task: some ten microseconds, well above the cost of starting it.
 const WORK_PER_TASK: usize = 1 << 19;
@@ -34,7 +34,7 @@ pub(super) fn attend(
     }
 }
 
-fn attend_layer<E: KvElement>(
+fn attend_layer<E: Element>(
     isa: Isa,
     cache: &LayerCache<E>,
     geometry: Geometry,
@@ -65,7 +65,7 @@ struct Attend<'a, E> {
     out: &'a mut [f32],
 }
 
-impl<E: KvElement> Kernel for Attend<'_, E> {
+impl<E: Element> Kernel for Attend<'_, E> {
     #[inline(always)]
     fn run<L: Lanes>(mut self) {
         let (len, width) = (self.row.len, self.geometry.head_dim);
@@ -85,7 +85,7 @@ impl<E: KvElement> Kernel for Attend<'_, E> {
     }
 }
 
-impl<E: KvElement> Attend<'_, E> {
+impl<E: Element> Attend<'_, E> {
     /// `G` query heads from `first`.
     #[inline(always)]
     fn heads<L: Lanes, const G: usize>(&mut self, first: usize, stride: usize) -> usize {
@@ -118,8 +118,8 @@ impl<E: KvElement> Attend<'_, E> {
                 let mut sums = [L::splat(0.0); G];
                 for (d, keys) in keys.iter().skip(part).step_by(key_stride / LANES).enumerate() {
                     let keys = E::widen::<L>(keys);
-                    for (sum, query) in sums.iter_mut().zip(&queries) {
-                        *sum = keys.fma(L::splat(query[d]), *sum);
+                    for g in 0..G {
+                        sums[g] = keys.fma(L::splat(queries[g][d]), sums[g]);
                     }
                 }
                 let width = LANES.min(block_size - part * LANES);
@@ -149,10 +149,11 @@ impl<E: KvElement> Attend<'_, E> {
             let count = block_size.min(self.row.len - start);
             for (slot, values) in values.chunks_exact(value_stride).take(count).enumerate() {
                 let values = values.as_chunks::<LANES>().0;
-                let values: [L; C] = std::array::from_fn(|c| E::widen(&values[vector + c]));
-                for (sums, weights) in sums.iter_mut().zip(&weights) {
-                    let weight = L::splat(weights[start + slot]);
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = value.fma(weight, *sum));
+                for c in 0..C {
+                    let value = E::widen::<L>(&values[vector + c]);
+                    for g in 0..G {
+                        sums[g][c] = value.fma(L::splat(weights[g][start + slot]), sums[g][c]);
+                    }
                 }
             }
         }
@@ -171,7 +172,10 @@ impl<E: KvElement> Attend<'_, E> {
 #[inline(always)]
 fn exponentials<L: Lanes>(scores: &mut [f32]) -> f32 {
     let vectors = scores.as_chunks_mut::<LANES>().0;
-    let largest = vectors.iter().fold(L::splat(f32::NEG_INFINITY), |largest, scores| largest.max(L::load(scores)));
+    let mut largest = L::splat(f32::NEG_INFINITY);
+    for scores in &*vectors {
+        largest = largest.max(L::load(scores));
+    }
     let largest = L::splat(largest.reduce_max());
     let mut total = L::splat(0.0);
     for scores in vectors {

@@ -6,7 +6,7 @@
 use half::f16;
 
 use crate::config::ModelConfig;
-use crate::cpu::lanes::{LANES, Lanes};
+use crate::cpu::lanes::{Element, LANES};
 
 /// How the cache stores a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,32 +23,6 @@ impl KvFormat {
             Self::F32 => 4,
             Self::F16 => 2,
         }
-    }
-}
-
-/// A stored number.
-pub(super) trait KvElement: bytemuck::Pod + Send + Sync {
-    fn narrow(value: f32) -> Self;
-    fn widen<L: Lanes>(values: &[Self; LANES]) -> L;
-}
-
-impl KvElement for f32 {
-    fn narrow(value: f32) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn widen<L: Lanes>(values: &[Self; LANES]) -> L {
-        L::load(values)
-    }
-}
-
-impl KvElement for f16 {
-    fn narrow(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-    #[inline(always)]
-    fn widen<L: Lanes>(values: &[Self; LANES]) -> L {
-        L::load_f16(bytemuck::cast_ref(values))
     }
 }
 
@@ -103,7 +77,7 @@ pub(super) struct LayerCache<E> {
     pub(super) values: Vec<E>,
 }
 
-impl<E: KvElement> LayerCache<E> {
+impl<E: Element> LayerCache<E> {
     fn new(geometry: &Geometry, num_blocks: usize) -> Self {
         let heads = num_blocks * geometry.num_heads;
         // Zeroed by the system page by page as blocks are first used, not here.
@@ -178,6 +152,6 @@ impl KvCache {
     }
 }
 
-fn layers<E: KvElement>(config: &ModelConfig, geometry: &Geometry, num_blocks: usize) -> Vec<LayerCache<E>> {
+fn layers<E: Element>(config: &ModelConfig, geometry: &Geometry, num_blocks: usize) -> Vec<LayerCache<E>> {
     (0..config.num_hidden_layers).map(|_| LayerCache::new(geometry, num_blocks)).collect()
 }

@@ -3,6 +3,8 @@
 //! Owns these formulas and their split over threads (by rows, which never meet). Sums run over sixteen lanes, column `k`
 //! in lane `k mod 16`, and the lanes are added halves onto halves.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::lanes::{Isa, Kernel, LANES, Lanes, exp};
@@ -36,19 +38,21 @@ struct AddAndNorm<'a> {
 impl Kernel for AddAndNorm<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        combine::<L>(self.x, self.delta, self.delta, |x, delta, _| x.add(delta));
         let width = self.norm.weight.len();
-        for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
+        let rows = self.x.chunks_exact_mut(width).zip(self.delta.chunks_exact(width));
+        for ((x, delta), out) in rows.zip(self.out.chunks_exact_mut(width)) {
             let mut squares = L::splat(0.0);
-            let (vectors, rest) = x.as_chunks();
-            for vector in vectors {
-                let vector = L::load(vector);
-                squares = vector.fma(vector, squares);
+            for part in parts(width) {
+                let sum = padded::<L>(&x[part.clone()]).add(padded(&delta[part.clone()]));
+                put(sum, &mut x[part]);
+                squares = sum.fma(sum, squares);
             }
-            let rest = padded::<L>(rest);
-            let mean = rest.fma(rest, squares).reduce_sum() / width as f32;
+            let mean = squares.reduce_sum() / width as f32;
             let scale = L::splat(1.0 / (mean + self.norm.eps).sqrt());
-            combine::<L>(out, x, self.norm.weight, |_, x, weight| x.mul(scale).mul(weight));
+            for part in parts(width) {
+                let normed = padded::<L>(&x[part.clone()]).mul(scale);
+                put(normed.mul(padded(&self.norm.weight[part.clone()])), &mut out[part]);
+            }
         }
     }
 }
@@ -73,10 +77,11 @@ impl Kernel for SwiGlu<'_> {
         let rows = self.gate_up.chunks_exact(2 * self.width).zip(self.out.chunks_exact_mut(self.width));
         for (gate_up, out) in rows {
             let (gate, up) = gate_up.split_at(self.width);
-            combine::<L>(out, gate, up, |_, gate, up| {
-                let exponential = exp(L::splat(0.0).sub(gate));
-                gate.mul(up).div(exponential.add(L::splat(1.0)))
-            });
+            for part in parts(self.width) {
+                let (gate, up) = (padded::<L>(&gate[part.clone()]), padded::<L>(&up[part.clone()]));
+                let divisor = exp(L::splat(0.0).sub(gate)).add(L::splat(1.0));
+                put(gate.mul(up).div(divisor), &mut out[part]);
+            }
         }
     }
 }
@@ -130,38 +135,38 @@ impl Kernel for Rotate<'_> {
         let scale = L::splat(self.scale);
         for head in self.heads.chunks_exact_mut(2 * half) {
             let (first, second) = head.split_at_mut(half);
-            for start in (0..half).step_by(LANES) {
-                let part = start..half.min(start + LANES);
-                let [cos, sin] = [self.cos, self.sin].map(|table| padded::<L>(&table[part.clone()]));
+            for part in parts(half) {
+                let (cos, sin) = (padded::<L>(&self.cos[part.clone()]), padded::<L>(&self.sin[part.clone()]));
                 let (a, b) = (padded::<L>(&first[part.clone()]), padded::<L>(&second[part.clone()]));
                 let minus_b = L::splat(0.0).sub(b);
-                let (turned_a, turned_b) = (a.fma(cos, minus_b.mul(sin)), b.fma(cos, a.mul(sin)));
-                first[part.clone()].copy_from_slice(&turned_a.mul(scale).to_array()[..part.len()]);
-                second[part.clone()].copy_from_slice(&turned_b.mul(scale).to_array()[..part.len()]);
+                put(a.fma(cos, minus_b.mul(sin)).mul(scale), &mut first[part.clone()]);
+                put(b.fma(cos, a.mul(sin)).mul(scale), &mut second[part]);
             }
         }
     }
 }
 
-/// `out = change(out, a, b)`, lane by lane.
-#[inline(always)]
-fn combine<L: Lanes>(out: &mut [f32], a: &[f32], b: &[f32], change: impl Fn(L, L, L) -> L) {
-    let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b.as_chunks());
-    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
-        *out = change(L::load(out), L::load(a), L::load(b)).to_array();
-    }
-    let rest = change(padded(out_rest), padded(a_rest), padded(b_rest)).to_array();
-    out_rest.copy_from_slice(&rest[..out_rest.len()]);
+/// The vectors of a row, the last one perhaps not full.
+fn parts(width: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..width).step_by(LANES).map(move |start| start..width.min(start + LANES))
 }
 
 /// At most sixteen numbers, the other lanes zero.
 #[inline(always)]
 fn padded<L: Lanes>(values: &[f32]) -> L {
-    if let Ok(whole) = values.try_into() {
+    if let Some(whole) = values.first_chunk() {
         return L::load(whole);
     }
     let mut lanes = [0.0; LANES];
     lanes[..values.len()].copy_from_slice(values);
     L::load(&lanes)
+}
+
+/// Writes as many lanes as `out` has room for.
+#[inline(always)]
+fn put<L: Lanes>(lanes: L, out: &mut [f32]) {
+    match out.first_chunk_mut() {
+        Some(whole) => *whole = lanes.to_array(),
+        None => out.copy_from_slice(&lanes.to_array()[..out.len()]),
+    }
 }

@@ -68,7 +68,9 @@ fn attend(config: &ModelConfig, q: &[f64], k: &[Vec<f64>], v: &[Vec<f64>]) -> Ve
     let heads = q.chunks(width).enumerate().flat_map(|(head, q)| {
         let shared = head / config.heads_per_group() * width;
         let score = |k: &Vec<f64>| k[shared..].iter().zip(q).map(|(k, q)| k * q).sum::<f64>() / (width as f64).sqrt();
-        let weights: Vec<f64> = k.iter().map(|k| score(k).exp()).collect();
+        let scores: Vec<f64> = k.iter().map(score).collect();
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
         let total: f64 = weights.iter().sum();
         let mix = move |d: usize| weights.iter().zip(v).map(|(w, v)| w / total * v[shared + d]).sum::<f64>();
         (0..width).map(mix).collect::<Vec<_>>()
