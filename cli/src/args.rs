@@ -25,6 +25,10 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Show what runs and what is finished under the state folder.
     Status(StatusArgs),
+    /// List what ran: attempts, figures and what came out.
+    Runs(RunsArgs),
+    /// Show what came out of what: Dataset, training, checkpoint, deployment.
+    Lineage(LineageArgs),
     /// Talk to a model behind any OpenAI-compatible endpoint.
     Chat(ChatArgs),
     /// Let a model continue a text.
@@ -77,6 +81,9 @@ pub struct RunArgs {
     /// Postgres that keeps the history. Default: a private one under the state folder.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// Keep no history: neither use nor start a Postgres.
+    #[arg(long)]
+    pub no_history: bool,
 }
 
 /// Arguments of `bedplate validate`.
@@ -99,6 +106,44 @@ pub struct StatusArgs {
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
     pub output: OutputFormat,
+}
+
+/// Where the history is kept.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Postgres that keeps the history. Default: the private one under the state folder.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = OutputFormat::Table)]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `bedplate runs`.
+#[derive(Clone, Debug, Args)]
+pub struct RunsArgs {
+    /// Show the runs of this name in full.
+    pub name: Option<String>,
+    /// Most runs to list, the newest first.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// History.
+    #[command(flatten)]
+    pub history: HistoryArgs,
+}
+
+/// Arguments of `bedplate lineage`.
+#[derive(Clone, Debug, Args)]
+pub struct LineageArgs {
+    /// Name of a run, or the first digits (at least 6) of a digest.
+    #[arg(value_name = "NAME|DIGEST")]
+    pub start: String,
+    /// History.
+    #[command(flatten)]
+    pub history: HistoryArgs,
 }
 
 /// How a list is printed.

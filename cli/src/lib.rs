@@ -7,6 +7,7 @@ pub mod args;
 pub mod binaries;
 pub mod chat;
 pub mod figures;
+pub mod history;
 pub mod manifests;
 pub mod outcome;
 pub mod plan;

@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 
 use bedplate::{
     args::{Cli, Command, RunArgs},
-    chat, process, run, status, validate, version,
+    chat, history, process, run, status, validate, version,
 };
 use bedplate_telemetry::chain::Chain;
 use clap::{CommandFactory, Parser};
@@ -30,6 +30,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             }
         }
         Command::Status(args) => status::status(&args)?,
+        Command::Runs(args) => runtime()?.block_on(history::commands::runs(args))?,
+        Command::Lineage(args) => runtime()?.block_on(history::commands::lineage(args))?,
         Command::Chat(args) => runtime()?.block_on(chat::chat(args))?,
         Command::Complete(args) => runtime()?.block_on(chat::complete(args))?,
         Command::Version => println!("{}", version::line()),

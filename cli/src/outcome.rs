@@ -4,7 +4,7 @@
 
 use bedplate_crds::job::exit::ExitCode;
 
-use crate::state::records::{Phase, Reason};
+use crate::state::records::Reason;
 
 /// Told by `bedplate run --help`.
 pub const EXIT_CODE_HELP: &str = "\
@@ -74,12 +74,11 @@ fn exit_of(reason: Reason) -> ExitCode {
     }
 }
 
-/// Phase and reason that a run's end gives to what was still going on.
-pub fn phase_of_stopped(outcome: Outcome) -> (Phase, Reason) {
-    let reason = match outcome {
+/// The reason that a run's end gives to what was still going on.
+pub fn reason_of_stopped(outcome: Outcome) -> Reason {
+    match outcome {
         Outcome::Done | Outcome::CommandFailed(_) => Reason::RunEnded,
         Outcome::Interrupted => Reason::Interrupted,
         Outcome::Failed(_) => Reason::RunFailed,
-    };
-    (Phase::Stopped, reason)
+    }
 }

@@ -48,7 +48,7 @@ pub enum Job {
     /// For `bedplate-trainer`.
     Trainer(Box<TrainerJob>),
     /// For `bedplate-inference`.
-    Inference(InferenceJob),
+    Inference(Box<InferenceJob>),
 }
 
 impl Job {
@@ -207,11 +207,12 @@ fn job(resource: &AnyResource, references: &References, layout: &Layout) -> Resu
                 TrainingJobError::Invalid(invalid) => each(invalid),
                 TrainingJobError::Plan(error) => one(&error),
             }),
-        AnyResource::ModelDeployment(deployment) => {
-            model_deployment::job(deployment, references, layout).map(Job::Inference).map_err(|error| match error {
+        AnyResource::ModelDeployment(deployment) => model_deployment::job(deployment, references, layout)
+            .map(Box::new)
+            .map(Job::Inference)
+            .map_err(|error| match error {
                 ModelDeploymentError::Invalid(invalid) => each(invalid),
                 ModelDeploymentError::Reference(error) => one(&error),
-            })
-        }
+            }),
     }
 }

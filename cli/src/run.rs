@@ -4,6 +4,7 @@
 //! `run/` hold each part of the way.
 
 pub mod board;
+mod chronicle;
 pub mod exec;
 mod finish;
 mod prepare;
@@ -12,7 +13,7 @@ pub mod schedule;
 mod signals;
 pub mod supervise;
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use bedplate_operator::resource::Kind;
 use chrono::{DateTime, Utc};
@@ -26,6 +27,7 @@ pub use prepare::{RunError, places};
 
 use self::{
     board::Board,
+    chronicle::Chronicle,
     exec::{Endpoint, Executed},
     prepare::Prepared,
     schedule::{Place, Schedule},
@@ -53,7 +55,7 @@ pub async fn run(args: RunArgs, resume: &str) -> Result<Outcome, RunError> {
     let signals = Signals::new().map_err(RunError::Signals)?;
     let mut run = Run::new(args, prepared, signals);
     run.until_over().await;
-    Ok(run.conclude(resume))
+    Ok(run.conclude(resume).await)
 }
 
 /// Both ends of what the tasks tell, each with its place in the plan.
@@ -66,6 +68,8 @@ struct Run {
     state: StateDir,
     programs: Programs,
     schedule: Schedule,
+    /// Until the end of the run.
+    chronicle: Option<Rc<Chronicle>>,
     board: Board,
     signals: Signals,
     stop: watch::Sender<Stop>,
@@ -82,7 +86,7 @@ struct Run {
 
 impl Run {
     fn new(args: RunArgs, prepared: Prepared, signals: Signals) -> Self {
-        let Prepared { run_id, started_at, plan, programs, state, records, lock, ended_leftovers } = prepared;
+        let Prepared { run_id, started_at, plan, programs, state, records, lock, ended_leftovers, history } = prepared;
         let schedule = Schedule::new(&plan.tasks);
         let mut board = Board::new(plan.tasks, &run_id, records, state.clone());
         for leftover in ended_leftovers {
@@ -98,6 +102,7 @@ impl Run {
             state,
             programs,
             schedule,
+            chronicle: Some(Rc::new(Chronicle::new(history))),
             board,
             signals,
             stop: watch::Sender::new(Stop::No),
@@ -134,6 +139,7 @@ impl Run {
 
     fn start_what_may_start(&mut self) {
         while !self.is_stopping()
+            && let Some(chronicle) = &self.chronicle
             && let Some(index) = self.schedule.next()
         {
             let task = self.board.entries[index].task.clone();
@@ -145,6 +151,7 @@ impl Run {
                 program,
                 state: self.state.clone(),
                 run_id: self.id.clone(),
+                chronicle: Rc::clone(chronicle),
                 updates: self.updates.0.clone(),
                 stop: self.stop.subscribe(),
             };

@@ -70,10 +70,11 @@ impl Board {
                 self.write();
             }
             Update::Events(events) => self.apply_events(row, events),
-            Update::AttemptEnded { .. } => {
+            Update::AttemptEnded => {
                 entry.record.processes.clear();
                 self.write();
             }
+            Update::Warning(text) => self.view.line(&format!("warning: {text}")),
             Update::Restarting { failure, pause, left } => {
                 entry.record.reason = Some(Reason::Restarting);
                 entry.record.message = Some(failure.message.clone());

@@ -25,7 +25,7 @@ pub struct Endpoint {
 }
 
 /// What the command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Executed {
     /// The command.
     pub command: String,

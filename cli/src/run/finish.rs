@@ -1,6 +1,6 @@
 //! What a run says when everything is ready, when something fails, and at its end.
 
-use std::path::Path;
+use std::{path::Path, rc::Rc};
 
 use bedplate_crds::model_deployment::ServedModel;
 use bedplate_operator::resource::AnyResource;
@@ -8,7 +8,7 @@ use bedplate_operator::resource::AnyResource;
 use super::{Run, board::Entry, supervise::Failure};
 use crate::{
     figures,
-    outcome::{Outcome, phase_of_stopped},
+    outcome::{Outcome, reason_of_stopped},
     report,
     state::records::Phase,
     table::table,
@@ -54,11 +54,11 @@ impl Run {
     }
 
     /// Sets the last phases, writes the report and prints the end.
-    pub(super) fn conclude(mut self, resume: &str) -> Outcome {
+    pub(super) async fn conclude(mut self, resume: &str) -> Outcome {
         let outcome = self.outcome();
-        let (_, reason) = phase_of_stopped(outcome);
-        self.board.conclude(reason);
+        self.board.conclude(reason_of_stopped(outcome));
         self.write_report(Some(outcome));
+        self.close_history().await;
         if outcome != Outcome::Done || !self.board.entries.iter().any(|entry| entry.progress.url.is_some()) {
             println!("\n{}", self.table());
             println!("Report: {}", shown(&self.state.latest_report()));
@@ -70,6 +70,20 @@ impl Run {
             Outcome::Done => {}
         }
         outcome
+    }
+
+    /// A person who does not want to wait for the database presses Ctrl-C once more; the next run carries the rest over.
+    async fn close_history(&mut self) {
+        // Every task is over, so nobody else holds it.
+        let Some(chronicle) = self.chronicle.take().and_then(Rc::into_inner) else { return };
+        tokio::select! {
+            note = chronicle.close() => {
+                if let Some(note) = note {
+                    self.board.view.line(&format!("note: {note}"));
+                }
+            }
+            () = self.signals.next() => {}
+        }
     }
 
     fn outcome(&self) -> Outcome {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     args::RunArgs,
     binaries::Binaries,
+    history::{History, HistoryError},
     manifests,
     outcome::Outcome,
     plan::{self, Places, Plan},
@@ -32,6 +33,9 @@ pub enum RunError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The history cannot be kept: its URL is none, or its folder cannot be written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The folder of the inputs has no absolute path.
     #[error("could not resolve --inputs {path}", path = path.display())]
     Inputs {
@@ -57,6 +61,8 @@ impl RunError {
             }
             Self::State(StateError::Damaged { .. }) => Reason::CorruptData,
             Self::State(_) => Reason::StorageFailed,
+            Self::History(HistoryError::Journal(_)) => Reason::StorageFailed,
+            Self::History(_) => Reason::InvalidConfig,
             Self::Signals(_) => return 1,
         };
         Outcome::Failed(reason).exit_code()
@@ -81,6 +87,8 @@ pub struct Prepared {
     pub lock: RunLock,
     /// Processes of a killed run that were ended.
     pub ended_leftovers: Vec<String>,
+    /// What ran before, and where this run is noted down.
+    pub history: Option<History>,
 }
 
 /// Reads, locks, plans and looks around.
@@ -100,10 +108,14 @@ pub async fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
     let path = std::env::var_os("PATH");
     let binaries = Binaries::new(args.bin_dir.as_deref(), own.as_deref(), path.as_deref());
     let programs = preflight::check(&plan, &places, &binaries)?;
+    let history = match args.no_history {
+        true => None,
+        false => Some(History::open(state.root(), args.database_url.as_deref())?),
+    };
     let started_at = Utc::now();
     let run_id = run_id(started_at);
     state.begin_run(&run_id)?;
-    Ok(Prepared { run_id, started_at, plan, programs, state, records, lock, ended_leftovers })
+    Ok(Prepared { run_id, started_at, plan, programs, state, records, lock, ended_leftovers, history })
 }
 
 /// Where a run with these arguments reads and writes.

@@ -5,6 +5,7 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
+    rc::Rc,
     time::Duration,
 };
 
@@ -17,8 +18,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use super::restart::{Budget, Decision};
+use super::{
+    chronicle::{Chronicle, job_json},
+    restart::{Budget, Decision},
+};
 use crate::{
+    history::{Attempt, HistoryError},
     plan::{Job, Task},
     process::{Command, GRACE, Gang, SpawnError, identity::ProcessIdentity},
     progress::tail::Tail,
@@ -52,12 +57,9 @@ pub enum Update {
     /// Its worker reported.
     Events(Vec<ProgressEvent>),
     /// Its processes have ended.
-    AttemptEnded {
-        /// The exit code that decides.
-        exit_code: i32,
-        /// How long they ran.
-        ran: Duration,
-    },
+    AttemptEnded,
+    /// Something that stops nothing.
+    Warning(String),
     /// It failed and will be tried again.
     Restarting {
         /// Why it failed.
@@ -121,6 +123,8 @@ pub struct Supervisor {
     pub state: StateDir,
     /// The run.
     pub run_id: String,
+    /// Where attempts are noted down.
+    pub chronicle: Rc<Chronicle>,
     /// What is told, with the task's place in the plan.
     pub updates: mpsc::Sender<(usize, Update)>,
     /// What the run wants.
@@ -177,17 +181,17 @@ impl Supervisor {
 
     async fn attempt(&mut self, attempt: u32) -> Result<(AttemptEnd, Watch), Failure> {
         let job_file = self.write_job_file()?;
+        let noted = self.note_begin().await;
         let mut tail = Tail::from_end(self.task.job.progress_file());
         let commands = self.commands(&job_file);
         let mut gang = Gang::start(&commands)?;
         self.tell(Update::Started { attempt, processes: gang.identities().to_vec() }).await;
-        let began = Instant::now();
         let mut watch = Watch::default();
         self.watch(&mut gang, &mut tail, &mut watch).await;
-        let ran = began.elapsed();
         self.forward(&mut tail, &mut watch).await;
         let (index, exit_code) = watch.exit.unwrap_or((0, 0));
-        self.tell(Update::AttemptEnded { exit_code, ran }).await;
+        self.note_end(noted, exit_code).await;
+        self.tell(Update::AttemptEnded).await;
         // Rank 0 alone reports: when another one failed first, its log says why.
         watch.message = watch.message.take().filter(|_| index == 0);
         let end = self.judge(&watch, exit_code, &commands[index].log);
@@ -267,12 +271,8 @@ impl Supervisor {
             job.rendezvous = Some(free_address()?);
         }
         let path = self.state.job_file(&self.task.key);
-        let text = match &self.task.job {
-            Job::Dataset(job) => serde_json::to_vec_pretty(job),
-            Job::Trainer(job) => serde_json::to_vec_pretty(job),
-            Job::Inference(job) => serde_json::to_vec_pretty(job),
-        };
-        write_whole(&path, &text.expect("job files are plain data"))?;
+        let text = serde_json::to_vec_pretty(&job_json(&self.task.job)).expect("job files are plain data");
+        write_whole(&path, &text)?;
         Ok(path)
     }
 
@@ -287,6 +287,26 @@ impl Supervisor {
             Command { program: self.program.clone(), args, log }
         };
         (0..ranks).map(command).collect()
+    }
+
+    async fn note_begin(&self) -> Option<Attempt> {
+        match self.chronicle.begin(&self.task) {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                self.warn(&error).await;
+                None
+            }
+        }
+    }
+
+    async fn note_end(&self, attempt: Option<Attempt>, exit_code: i32) {
+        if let Some(Err(error)) = attempt.map(|attempt| self.chronicle.end(&attempt, exit_code)) {
+            self.warn(&error).await;
+        }
+    }
+
+    async fn warn(&self, error: &HistoryError) {
+        self.tell(Update::Warning(format!("history: {}", bedplate_telemetry::chain::Chain(error)))).await;
     }
 
     async fn forward(&self, tail: &mut Tail, watch: &mut Watch) {

@@ -39,8 +39,8 @@ fn answer(listener: &TcpListener, head: &str, body: &str) -> String {
     format!("{} {}", first.trim(), String::from_utf8_lossy(&sent))
 }
 
-fn chat(url: &str, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bedplate")).args(["chat", "--url", url]).args(args).output().expect("starts")
+fn ask(command: &str, url: &str, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bedplate")).args([command, "--url", url]).args(args).output().expect("starts")
 }
 
 const MODELS: (&str, &str) =
@@ -51,7 +51,7 @@ fn an_answer_is_streamed_and_the_model_is_found_out() {
     let body = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"Par\"}}]}\n\n\
                 data: {\"choices\":[{\"delta\":{\"content\":\"is é\"}}]}\n\ndata: [DONE]\n\n";
     let (url, server) = serve(vec![MODELS, ("200 OK\r\ncontent-type: text/event-stream", body)]);
-    let output = chat(&format!("{url}/v1/"), &["--temperature", "0", "What is the capital of France?"]);
+    let output = ask("chat", &format!("{url}/v1/"), &["--temperature", "0", "-m", "What is the capital of France?"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "Paris é\n");
     let asked = server.join().expect("the server ends");
     assert!(asked[0].starts_with("GET /v1/models "), "{asked:?}");
@@ -62,7 +62,7 @@ fn an_answer_is_streamed_and_the_model_is_found_out() {
 fn a_refusal_is_told_in_the_servers_words() {
     let (url, server) =
         serve(vec![("429 Too Many Requests\r\nretry-after: 1", r#"{"error":{"message":"the queue is full"}}"#)]);
-    let output = chat(&url, &["--model", "m", "--complete", "pub fn "]);
+    let output = ask("complete", &url, &["--model", "m", "pub fn "]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("429") && told.contains("the queue is full"), "{told}");
@@ -73,8 +73,8 @@ fn a_refusal_is_told_in_the_servers_words() {
 fn an_answer_that_breaks_off_is_no_answer() {
     let body = "data: {\"choices\":[{\"text\":\"fn\"}]}\n\n";
     let (url, server) = serve(vec![("200 OK\r\ncontent-type: text/event-stream", body)]);
-    let output = chat(&url, &["--model", "m", "--complete", "pub "]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "fn");
+    let output = ask("complete", &url, &["--model", "m", "pub "]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "pub fn");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[DONE]"));
     server.join().expect("ends");
 }
@@ -82,7 +82,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
 #[test]
 fn nobody_there_is_said_with_the_remedy() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let output = chat(&format!("http://{free}"), &["hello"]);
+    let output = ask("chat", &format!("http://{free}"), &["-m", "hello"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("--url") && output.status.code() == Some(1), "{told}");
 }

@@ -1,4 +1,10 @@
-//! The command line as a person uses it: the real binary, real sockets.
+//! The command line as a person uses it: the real binary, real sockets, real processes.
 
 mod chat;
+mod history;
+mod refusals;
+mod report;
+mod run;
+mod scratch;
+mod stop;
 mod surface;

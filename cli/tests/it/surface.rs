@@ -9,7 +9,8 @@ fn bedplate(args: &[&str]) -> std::process::Output {
 #[test]
 fn version_and_completions_are_printed() {
     let version = bedplate(&["version"]);
-    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), format!("bedplate {}", env!("CARGO_PKG_VERSION")));
+    let expected = format!("bedplate {}", env!("CARGO_PKG_VERSION"));
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with(&expected), "{version:?}");
     for shell in ["bash", "zsh", "fish"] {
         let script = bedplate(&["completions", shell]);
         assert!(String::from_utf8_lossy(&script.stdout).contains("bedplate"), "{shell}");
