@@ -22,6 +22,8 @@ pub use connect::{Endpoint, Store};
 pub use error::StoreError;
 pub use lineage::{Lineage, LineageArtefact, LineageAttempt, LineageEdge, LineageStart};
 pub use records::{Artefact, ArtefactKind, AttemptPosition, Direction, NewAttempt, Outcome, RunKey};
-pub use run_detail::{AttemptDetail, CheckpointDetail, EvaluationDetail, LOSS_POINTS, LossPoint, RunDetail, StageDetail};
+pub use run_detail::{
+    AttemptDetail, CheckpointDetail, EvaluationDetail, LOSS_POINTS, LossPoint, RunDetail, StageDetail,
+};
 pub use runs::RunSummary;
 pub use status::Status;

@@ -207,8 +207,8 @@ pub(super) async fn edge_insert(
     .await
     .map_err(StoreError::query("write an artefact"))?;
     sqlx::query!(
-        "INSERT INTO bedplate.lineage_edges (attempt_id, digest, direction, at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (attempt_id, direction, digest) DO NOTHING",
+        "INSERT INTO bedplate.lineage_edges AS known (attempt_id, digest, direction, at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (attempt_id, direction, digest) DO UPDATE SET at = excluded.at WHERE excluded.at < known.at",
         attempt,
         text(digest),
         direction.word(),

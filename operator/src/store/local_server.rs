@@ -178,6 +178,7 @@ impl LocalServer {
             let mut stop = command(&binaries.pg_ctl(), &folder, &owner);
             stop.arg("stop").arg("-D").arg(folder.data()).args(["-m", "fast", "-w", "-t", &seconds]);
             run(stop, &binaries.pg_ctl(), STOP_TIMEOUT).await?;
+            folder.after_stop();
         }
         drop(starting);
         Ok(())

@@ -136,8 +136,11 @@ async fn a_folder_too_deep_for_a_socket_has_it_elsewhere() {
     let dir = open_folder();
     let folder = dir.path().join("deep".repeat(30)).join("with a 'quote").join("postgres");
     let server = open(&folder).await;
+    let socket = server.endpoint().options().get_socket().unwrap().clone();
+    assert!(socket.starts_with("/tmp") && !socket.starts_with(dir.path()), "{}", socket.display());
     remember(&server, "reached").await;
     server.close().await.unwrap();
+    assert!(!socket.exists(), "{} was left behind", socket.display());
 }
 
 #[tokio::test]

@@ -138,16 +138,27 @@ impl Folder {
     /// Whether the server of this very data runs.
     ///
     /// Its pid may be another program's by now. A server works in the folder of its data; where that may not be looked
-    /// at, or there is no /proc, its name or its being alive must do.
+    /// at, its name must do, and where there is no /proc, its being alive.
     pub(super) fn is_running(&self) -> bool {
         let Ok(data) = self.data().canonicalize() else { return false };
         let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
         let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
         let Some(pid) = pid.filter(|pid| test_kill_process(*pid) != Err(Errno::SRCH)) else { return false };
-        let process = format!("/proc/{}", pid.as_raw_nonzero());
-        match std::fs::read_link(format!("{process}/cwd")) {
+        let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+        match std::fs::read_link(process.join("cwd")) {
+            // Killed, but its parent (a container's first process, often) has not taken notice.
+            _ if stat.contains(") Z ") => false,
             Ok(folder) => folder == data,
-            Err(_) => std::fs::read_to_string(format!("{process}/comm")).map_or(true, |name| name.trim() == "postgres"),
+            Err(_) => stat.is_empty() || stat.contains("(postgres) "),
+        }
+    }
+
+    /// Clears the socket's folder away where it is not below the root.
+    pub(super) fn after_stop(&self) {
+        if !self.socket.starts_with(&self.root) {
+            // Empty after a clean stop; what is left behind is used again by the next start.
+            let _ = std::fs::remove_dir(&self.socket);
         }
     }
 
