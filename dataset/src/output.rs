@@ -36,13 +36,13 @@ const RECORD: &str = "finished.json";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FinishedRecord {
     key: String,
-    digest: String,
+    /// blake3 of the manifest's file, hex.
+    manifest: String,
 }
 
 fn key(context: &Context<'_>, clean: &CleanRecord, vocabulary: &Vocabulary) -> String {
     let spec = &context.job.spec;
-    let files: Vec<_> =
-        vocabulary.files.iter().map(|(name, content)| (name, blake3::hash(content).to_string())).collect();
+    let files: Vec<_> = vocabulary.files.iter().map(|(name, content)| (name, hash(content))).collect();
     record::key_of(&(CODE_VERSION, &clean.digest, &clean.stages, files, &spec.packing, spec.holdout.ratio.to_bits()))
 }
 
@@ -50,7 +50,8 @@ fn key(context: &Context<'_>, clean: &CleanRecord, vocabulary: &Vocabulary) -> S
 pub fn find(context: &Context<'_>, clean: &CleanRecord, vocabulary: &Vocabulary) -> Option<DatasetManifest> {
     let output_dir = context.workspace.output_dir();
     let found: FinishedRecord = record::load(&context.workspace.path(RECORD))?;
-    let manifest: DatasetManifest = record::load(&output_dir.join(MANIFEST_FILE))?;
+    let content = fs::read(output_dir.join(MANIFEST_FILE)).ok()?;
+    let manifest: DatasetManifest = serde_json::from_slice(&content).ok()?;
     let are_files_there = || {
         vocabulary
             .files
@@ -59,7 +60,7 @@ pub fn find(context: &Context<'_>, clean: &CleanRecord, vocabulary: &Vocabulary)
     };
     let shards: Vec<_> = manifest.train.shards.iter().chain(&manifest.holdout.shards).collect();
     let are_shards_whole = || shards.par_iter().all(|shard| TokenShard::open(output_dir.join(&shard.file)).is_ok());
-    let is_same = found == FinishedRecord { key: key(context, clean, vocabulary), digest: manifest.digest.clone() };
+    let is_same = found == FinishedRecord { key: key(context, clean, vocabulary), manifest: hash(&content) };
     (is_same && are_files_there() && are_shards_whole()).then_some(manifest)
 }
 
@@ -84,12 +85,19 @@ pub fn publish(
         }
     }
     sync(output_dir)?;
-    record::save(&output_dir.join(MANIFEST_FILE), &manifest)?;
+    let path = output_dir.join(MANIFEST_FILE);
+    record::write_json(&path, &manifest)?;
     sync(output_dir)?;
-    let key = key(context, clean, vocabulary);
-    record::save(&context.workspace.path(RECORD), &FinishedRecord { key, digest: manifest.digest.clone() })?;
+    let written = fs::read(&path).map_err(failed(&path))?;
+    let finished = FinishedRecord { key: key(context, clean, vocabulary), manifest: hash(&written) };
+    record::save(&context.workspace.path(RECORD), &finished)?;
     remove_outdated(output_dir, &manifest);
     Ok(manifest)
+}
+
+/// blake3 of `content`, hex.
+fn hash(content: &[u8]) -> String {
+    blake3::hash(content).to_hex().to_string()
 }
 
 fn manifest(

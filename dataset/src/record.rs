@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Raised whenever a stage would make other bytes of the same input, so that what an older build kept is made again.
 pub const CODE_VERSION: u32 = 1;
@@ -22,14 +22,28 @@ pub struct RecordError {
     pub source: io::Error,
 }
 
+/// What a record looks like on disk: with a hash, so that damage is not read as another truth.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<T> {
+    blake3: String,
+    record: T,
+}
+
 /// The record at `path`, if there is a whole one of this version of its type.
-pub fn load<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+pub fn load<T: Serialize + DeserializeOwned>(path: &Path) -> Option<T> {
+    let sealed: Sealed<T> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (key_of(&sealed.record) == sealed.blake3).then_some(sealed.record)
 }
 
 /// Writes `record` to `path`, whole or not at all.
 pub fn save<T: Serialize>(path: &Path, record: &T) -> Result<(), RecordError> {
-    let json = serde_json::to_vec_pretty(record).map_err(|error| failed(path)(error.into()))?;
+    write_json(path, &Sealed { blake3: key_of(record), record })
+}
+
+/// Writes `value` to `path` as JSON, whole or not at all.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RecordError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|error| failed(path)(error.into()))?;
     write_durably(path, &json)
 }
 

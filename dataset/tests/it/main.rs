@@ -1,0 +1,12 @@
+//! Runs the real `bedplate-dataset` on real folders and servers.
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop as tests do")]
+
+mod bad_input;
+mod caching;
+mod digest;
+mod formats;
+mod harness;
+mod interruption;
+mod memory;
+mod remote;
+mod splits;
