@@ -31,6 +31,7 @@ CREATE TABLE bedplate.attempts (
     endpoint        text,
     completed_at    timestamptz,
     digest          text             CHECK (digest <> ''),
+    failed_at       timestamptz,
     failure         text,
     failure_code    integer,
     max_steps       bigint           CHECK (max_steps >= 0),
@@ -50,6 +51,7 @@ COMMENT ON COLUMN bedplate.attempts.ready_at IS 'When a ModelDeployment began to
 COMMENT ON COLUMN bedplate.attempts.endpoint IS 'Base URL of the OpenAI-compatible endpoint of a ModelDeployment.';
 COMMENT ON COLUMN bedplate.attempts.completed_at IS 'When the workload reported that its work was done.';
 COMMENT ON COLUMN bedplate.attempts.digest IS 'Content digest of what it made: the Dataset or the final checkpoint.';
+COMMENT ON COLUMN bedplate.attempts.failed_at IS 'When the workload reported that it ended early.';
 COMMENT ON COLUMN bedplate.attempts.failure IS 'The sentence with which the workload ended early.';
 COMMENT ON COLUMN bedplate.attempts.failure_code IS 'The exit status that the workload announced with it.';
 COMMENT ON COLUMN bedplate.attempts.max_steps IS 'Steps of the whole job.';

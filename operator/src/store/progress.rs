@@ -221,7 +221,7 @@ async fn checkpoint_insert(
     .map_err(StoreError::query("write a checkpoint"))
 }
 
-/// Plan, endpoint and failure are said once an attempt; the newest word stands.
+/// Plan, endpoint and failure are mostly said once an attempt; where they are said again, the newest word stands.
 async fn attempt_note(
     attempt: Uuid,
     at: DateTime<Utc>,
@@ -236,14 +236,16 @@ async fn attempt_note(
             bigint(*parameters)
         ),
         ProgressBody::Ready { url } => sqlx::query!(
-            "UPDATE bedplate.attempts SET ready_at = $2, endpoint = $3 WHERE id = $1",
+            "UPDATE bedplate.attempts SET ready_at = $2, endpoint = $3 WHERE id = $1 AND (ready_at >= $2) IS NOT TRUE",
             attempt,
             at,
             text(url)
         ),
         ProgressBody::Failed { message, exit_code } => sqlx::query!(
-            "UPDATE bedplate.attempts SET failure = $2, failure_code = $3 WHERE id = $1",
+            "UPDATE bedplate.attempts SET failed_at = $2, failure = $3, failure_code = $4
+             WHERE id = $1 AND (failed_at >= $2) IS NOT TRUE",
             attempt,
+            at,
             text(message),
             *exit_code
         ),
@@ -263,8 +265,11 @@ async fn attempt_complete(
     connection: &mut PgConnection,
 ) -> Result<(), StoreError> {
     let completed = sqlx::query!(
-        r#"UPDATE bedplate.attempts a SET completed_at = $2, digest = nullif($3, '')
-           FROM bedplate.runs r WHERE a.id = $1 AND r.id = a.run_id RETURNING r.kind, a.job ->> 'outputDir' AS output_dir"#,
+        r#"UPDATE bedplate.attempts a
+           SET completed_at = greatest(a.completed_at, $2),
+               digest = CASE WHEN a.completed_at > $2 THEN a.digest ELSE nullif($3, '') END
+           FROM bedplate.runs r WHERE a.id = $1 AND r.id = a.run_id
+           RETURNING r.kind, a.job ->> 'outputDir' AS output_dir"#,
         attempt,
         at,
         text(digest)

@@ -103,3 +103,7 @@ pub fn training() -> Vec<ProgressEvent> {
     events.push(at(101, completed("checkpoint100")));
     events
 }
+
+pub fn ready(url: &str) -> ProgressBody {
+    ProgressBody::Ready { url: url.to_owned() }
+}

@@ -1,6 +1,6 @@
 //! What is reported comes back as it was reported, however often and in whatever order it is written.
 
-use bedplate_crds::job::progress::{ProgressBody, ProgressEvent};
+use bedplate_crds::job::progress::ProgressEvent;
 use bedplate_operator::{
     resource::Kind,
     store::{Outcome, Status, Store, StoreError},
@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::{
     database::Database,
-    events::{at, attempt, begin, checkpoint, completed, evaluation, failed, seconds_later, stage, step, training},
+    events::{
+        at, attempt, begin, checkpoint, completed, evaluation, failed, ready, seconds_later, stage, step, training,
+    },
 };
 
 async fn write(store: &Store, kind: Kind, name: &str, events: &[ProgressEvent]) -> Uuid {
@@ -90,8 +92,7 @@ async fn a_resumed_run_counts_the_later_attempt_where_both_took_a_step() {
 #[tokio::test]
 async fn a_deployment_serves_until_it_is_stopped_and_is_lost_with_its_supervisor() {
     let (_database, store) = Database::with_store().await;
-    let ready = [at(5, ProgressBody::Ready { url: "http://127.0.0.1:8000".to_owned() })];
-    let id = write(&store, Kind::ModelDeployment, "chat", &ready).await;
+    let id = write(&store, Kind::ModelDeployment, "chat", &[at(5, ready("http://127.0.0.1:8000"))]).await;
     let status = async || store.run_list(None, 10).await.unwrap().remove(0);
     assert_eq!(status().await.status, Status::Serving);
     store.attempt_end(id, Outcome::Lost).await.unwrap();
@@ -162,6 +163,7 @@ proptest! {
     ) {
         let mut events = training();
         events.extend([at(1, stage("read", 1, false)), at(2, stage("read", 9, true)), at(2, stage("pack", 4, true))]);
+        events.extend([at(3, failed("first", 10)), at(4, failed("last", 11)), at(5, ready("http://a")), at(6, ready("http://b"))]);
         let mut shuffled: Vec<ProgressEvent> = events.clone();
         for (place, pick) in picks.iter().enumerate() {
             let other = pick.index(shuffled.len());
