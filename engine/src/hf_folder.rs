@@ -129,16 +129,23 @@ impl ModelFolder {
 
     /// Reads a tensor of the given shape, converted to f32, row-major.
     pub fn read_f32(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), ModelFolderError> {
-        Ok(self.file_with(name, shape)?.read_f32(name, out)?)
+        let file = self.file_with(name, shape)?;
+        Ok(self.files[file].read_f32(name, out)?)
     }
 
     /// Reads a tensor of the given shape in the format it is stored in, row-major.
     pub fn read_stored(&mut self, name: &str, shape: &[usize]) -> Result<(Format, Vec<u8>), ModelFolderError> {
-        Ok(self.file_with(name, shape)?.read_stored(name)?)
+        let file = self.file_with(name, shape)?;
+        Ok((self.files[file].stored_format(name)?, self.files[file].read_raw(name)?.1))
     }
 
-    /// The file that holds `name`, which has the given shape.
-    fn file_with(&mut self, name: &str, shape: &[usize]) -> Result<&mut SafetensorsFile, ModelFolderError> {
+    /// The format that a tensor of the given shape is stored in.
+    pub fn stored_format(&self, name: &str, shape: &[usize]) -> Result<Format, ModelFolderError> {
+        Ok(self.files[self.file_with(name, shape)?].stored_format(name)?)
+    }
+
+    /// Number of the file that holds `name`, which has the given shape.
+    fn file_with(&self, name: &str, shape: &[usize]) -> Result<usize, ModelFolderError> {
         let missing = || ModelFolderError::MissingTensor { dir: self.dir.clone(), name: name.to_owned() };
         let file = *self.file_of.get(name).ok_or_else(missing)?;
         let found = self.files[file].shape(name).ok_or_else(missing)?;
@@ -150,7 +157,7 @@ impl ModelFolder {
                 found: found.to_vec(),
             });
         }
-        Ok(&mut self.files[file])
+        Ok(file)
     }
 }
 

@@ -5,6 +5,7 @@
 //! alone, so it has the same bits whatever the batch, the thread count or the instruction set.
 
 mod activations;
+mod arena;
 mod format;
 mod linear;
 mod matrix;
@@ -15,6 +16,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use activations::Activations;
+pub use arena::WeightArena;
 pub use format::{Format, dequantise};
 pub use linear::Linear;
 pub use matrix::{Matrix, PackError};

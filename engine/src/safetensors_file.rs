@@ -160,16 +160,16 @@ impl SafetensorsFile {
         Ok((dtype, bytes))
     }
 
-    /// Format and bytes of a tensor of F32, F16 or BF16, row-major.
-    pub fn read_stored(&mut self, name: &str) -> Result<(Format, Vec<u8>), SafetensorsError> {
-        let (dtype, bytes) = self.read_raw(name)?;
-        let format = match dtype {
-            Dtype::F32 => Format::F32,
-            Dtype::F16 => Format::F16,
-            Dtype::BF16 => Format::BF16,
-            _ => return Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype }),
-        };
-        Ok((format, bytes))
+    /// The format of a tensor of F32, F16 or BF16.
+    pub fn stored_format(&self, name: &str) -> Result<Format, SafetensorsError> {
+        let info = self.tensors.get(name);
+        let info = info.ok_or_else(|| SafetensorsError::Missing { path: self.path.clone(), name: name.to_owned() })?;
+        match info.dtype {
+            Dtype::F32 => Ok(Format::F32),
+            Dtype::F16 => Ok(Format::F16),
+            Dtype::BF16 => Ok(Format::BF16),
+            dtype => Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype }),
+        }
     }
 
     /// Reads a tensor of F32, F16 or BF16 into `out`, row-major.

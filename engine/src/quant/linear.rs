@@ -80,35 +80,48 @@ impl Linear {
         });
     }
 
-    /// Few rows: a task reads some panels, and the outputs are gathered afterwards.
+    /// Few rows: a task reads some panels, and the outputs are gathered afterwards (those of one row lie right already).
     fn forward_by_panels(&self, input: &Activations, scratch: &mut Vec<f32>, out: &mut [f32]) {
-        let stride = input.rows * PANEL_ROWS;
+        if input.rows == 1 {
+            return self.run_panels(input, out, 1);
+        }
         let num_panels: usize = self.parts.iter().map(Matrix::panels).sum();
-        scratch.resize(num_panels * stride, 0.0);
-        let mut rest = scratch.as_mut_slice();
+        scratch.resize(num_panels * PANEL_ROWS * input.rows, 0.0);
+        self.run_panels(input, scratch, PANEL_ROWS);
+        out.par_chunks_mut(self.rows).enumerate().for_each(|(row, out)| self.gather(scratch, input.rows, row, out));
+    }
+
+    /// Writes panel after panel, each `[input rows, 16]`. A part takes room for its rows rounded up to `rounding`.
+    fn run_panels(&self, input: &Activations, out: &mut [f32], rounding: usize) {
+        let stride = input.rows * PANEL_ROWS;
+        let mut rest = out;
         let mut tasks = Vec::new();
         for matrix in &self.parts {
-            let (mine, others) = rest.split_at_mut(matrix.panels() * stride);
+            let (mine, others) = rest.split_at_mut(matrix.rows.next_multiple_of(rounding) * input.rows);
             rest = others;
             let panels_per_task = (BYTES_PER_TASK / matrix.panel_bytes()).max(1);
             tasks.extend(mine.chunks_mut(panels_per_task * stride).enumerate().map(|(index, out)| {
                 let first = index * panels_per_task;
-                let (panels, rows) = (first..first + out.len() / stride, 0..input.rows);
+                let (panels, rows) = (first..first + out.len().div_ceil(stride), 0..input.rows);
                 Tile { matrix, panels, input, rows, out, row_stride: PANEL_ROWS, panel_stride: stride }
             }));
         }
         tasks.into_par_iter().for_each(|tile| self.isa.run(tile));
-        out.chunks_mut(self.rows).enumerate().for_each(|(row, out)| self.gather(scratch, stride, row, out));
     }
 
-    fn gather(&self, scratch: &[f32], stride: usize, row: usize, out: &mut [f32]) {
-        let (mut panel, mut start) = (0, 0);
+    fn gather(&self, scratch: &[f32], input_rows: usize, row: usize, out: &mut [f32]) {
+        let mut panels = scratch.chunks_exact(input_rows * PANEL_ROWS);
+        let mut rest = out;
         for part in &self.parts {
-            for out in out[start..start + part.rows].chunks_mut(PANEL_ROWS) {
-                out.copy_from_slice(&scratch[panel * stride + row * PANEL_ROWS..][..out.len()]);
-                panel += 1;
+            let (mine, others) = rest.split_at_mut(part.rows);
+            rest = others;
+            for (out, panel) in mine.chunks_mut(PANEL_ROWS).zip(&mut panels) {
+                let lanes: &[f32; PANEL_ROWS] = panel[row * PANEL_ROWS..].first_chunk().expect("a panel has all rows");
+                match out.first_chunk_mut() {
+                    Some(whole) => *whole = *lanes,
+                    None => out.copy_from_slice(&lanes[..out.len()]),
+                }
             }
-            start += part.rows;
         }
     }
 }

@@ -1,15 +1,22 @@
 //! A weight matrix `[rows, columns]` packed for 16-row panels.
 //!
 //! Sixteen rows lie interleaved so that each vector lane owns one output row and no sum ever crosses lanes. A panel's
-//! quantised block is a run of 64-byte lines; line `i` holds bytes `4i..4i+4` of each of the 16 rows' blocks. Scales
-//! (and minima) lie apart, 16 f16 a block. Dense formats store one column of 16 rows after another. The panel is the
-//! only copy of the weights: `row` reads single rows back (the embedding of a tied head).
+//! quantised block is one record: 16 f16 scales, 16 f16 minima (Q4_1), then 64-byte lines of which line `i` holds bytes
+//! `4i..4i+4` of each row's quants. Dense formats store one column of 16 rows after another. A panel is one run of
+//! memory, as large as its rows in the file, and the only copy of the weights: `row` reads single rows back (the
+//! embedding of a tied head).
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::arena::Piece;
 use super::format::half_at;
-use super::{BLOCK_LEN, Format, PANEL_ROWS};
+use super::{BLOCK_LEN, Format, PANEL_ROWS, WeightArena};
+
+/// Bytes of 16 scales or minima.
+pub(super) const SCALES: usize = 2 * PANEL_ROWS;
+/// Bytes of one line of quants.
+pub(super) const LINE: usize = 4 * PANEL_ROWS;
 
 /// Why bytes cannot become a matrix.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -20,26 +27,24 @@ pub enum PackError {
     Length { rows: usize, columns: usize, format: Format, expected: usize, found: usize },
 }
 
-/// One cache line, so that no vector of weights lies across two.
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
 /// A packed weight matrix.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     pub(super) format: Format,
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Quants, or dense elements as bytes.
-    data: Vec<Line>,
-    pub(super) scales: Vec<[f16; PANEL_ROWS]>,
-    pub(super) minima: Vec<[f16; PANEL_ROWS]>,
+    data: Piece,
 }
 
 impl Matrix {
-    /// Packs row-major `bytes`. Row `r` of the result is row `source_row(r)` of `bytes`.
+    /// Bytes that a packed matrix takes in an arena.
+    pub fn packed_bytes(format: Format, (rows, columns): (usize, usize)) -> usize {
+        rows.next_multiple_of(PANEL_ROWS) * format.num_bytes(columns)
+    }
+
+    /// Packs row-major `bytes` into `arena`. Row `r` of the result is row `source_row(r)` of `bytes`.
     pub fn pack(
+        arena: &mut WeightArena,
         format: Format,
         (rows, columns): (usize, usize),
         bytes: &[u8],
@@ -54,44 +59,21 @@ impl Matrix {
         if bytes.len() != expected {
             return Err(PackError::Length { rows, columns, format, expected, found: bytes.len() });
         }
-        let mut matrix = Self::zeros(format, rows, columns);
-        matrix.fill(bytes, source_row);
-        Ok(matrix)
-    }
-
-    fn zeros(format: Format, rows: usize, columns: usize) -> Self {
-        let mut matrix = Self { format, rows, columns, data: Vec::new(), scales: Vec::new(), minima: Vec::new() };
-        let panels = matrix.panels();
-        matrix.data = bytemuck::allocation::zeroed_vec((panels * matrix.panel_bytes()).div_ceil(size_of::<Line>()));
-        let blocks = if format.is_quantised() { panels * columns / BLOCK_LEN } else { 0 };
-        matrix.scales = vec![[f16::ZERO; PANEL_ROWS]; blocks];
-        matrix.minima = vec![[f16::ZERO; PANEL_ROWS]; if format == Format::Q4_1 { blocks } else { 0 }];
-        matrix
-    }
-
-    /// Packs every panel; panels are independent, so they are packed in parallel.
-    fn fill(&mut self, bytes: &[u8], source_row: impl Fn(usize) -> usize + Sync) {
-        let (format, rows, panel_bytes) = (self.format, self.rows, self.panel_bytes());
-        let (row_bytes, blocks) = (format.num_bytes(self.columns), self.columns.div_ceil(BLOCK_LEN));
-        let mut scales: Vec<_> = self.scales.chunks_mut(blocks).collect();
-        let mut minima: Vec<_> = self.minima.chunks_mut(blocks).collect();
-        scales.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
-        minima.resize_with(rows.div_ceil(PANEL_ROWS), Default::default);
-        let data: &mut [u8] = bytemuck::cast_slice_mut(&mut self.data);
-        let panels = data.par_chunks_exact_mut(panel_bytes).zip(scales).zip(minima);
-        panels.enumerate().for_each(|(index, ((data, scales), minima))| {
-            let mut panel = PanelMut { data, scales, minima };
+        let (data, memory) = arena.take(Self::packed_bytes(format, (rows, columns)));
+        memory.par_chunks_exact_mut(row_bytes * PANEL_ROWS).enumerate().for_each(|(index, panel)| {
             for lane in 0..PANEL_ROWS.min(rows - index * PANEL_ROWS) {
                 let row = &bytes[source_row(index * PANEL_ROWS + lane) * row_bytes..][..row_bytes];
                 match format {
-                    Format::F32 => panel.put_dense::<4>(lane, row),
-                    Format::F16 | Format::BF16 => panel.put_dense::<2>(lane, row),
-                    Format::Q8_0 => panel.put_blocks::<34, 2, 0x80>(lane, row),
-                    Format::Q4_0 => panel.put_blocks::<18, 2, 0>(lane, row),
-                    Format::Q4_1 => panel.put_blocks::<20, 4, 0>(lane, row),
+                    Format::F32 => put_elements::<4>(panel, lane, row),
+                    Format::F16 | Format::BF16 => put_elements::<2>(panel, lane, row),
+                    // Flipping the sign bit adds 128: the dot product takes unsigned weights.
+                    Format::Q8_0 => put_blocks::<34, 1, 0x80>(panel, lane, row),
+                    Format::Q4_0 => put_blocks::<18, 1, 0>(panel, lane, row),
+                    Format::Q4_1 => put_blocks::<20, 2, 0>(panel, lane, row),
                 }
             }
         });
+        Ok(Self { format, rows, columns, data })
     }
 
     pub fn rows(&self) -> usize {
@@ -106,100 +88,83 @@ impl Matrix {
         self.format
     }
 
+    /// Bytes of memory that the packed weights take.
+    pub fn num_bytes(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     pub(super) fn panels(&self) -> usize {
         self.rows.div_ceil(PANEL_ROWS)
     }
 
-    /// Bytes of `data` that one panel takes.
+    /// Bytes of one panel.
     pub(super) fn panel_bytes(&self) -> usize {
-        let row = match self.format {
-            Format::Q8_0 => self.columns,
-            Format::Q4_0 | Format::Q4_1 => self.columns / 2,
-            dense => self.columns * dense.block_bytes(),
-        };
-        row * PANEL_ROWS
+        self.format.num_bytes(self.columns) * PANEL_ROWS
     }
 
-    /// The quants or elements of one panel.
     pub(super) fn panel(&self, index: usize) -> &[u8] {
         let bytes = self.panel_bytes();
-        &bytemuck::cast_slice(&self.data)[index * bytes..][..bytes]
-    }
-
-    /// Bytes of memory that the packed weights take.
-    pub fn num_bytes(&self) -> u64 {
-        (size_of_val(&self.data[..]) + size_of_val(&self.scales[..]) + size_of_val(&self.minima[..])) as u64
+        &self.data.bytes()[index * bytes..][..bytes]
     }
 
     /// Expands row `row` into `out` (`columns` long), the same numbers as `dequantise` of the stored row.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        let (panel, lane) = (row / PANEL_ROWS, row % PANEL_ROWS);
-        let (data, panel_bytes) = (self.panel(panel), self.panel_bytes());
-        if !self.format.is_quantised() {
-            let size = self.format.block_bytes();
-            for (column, out) in out.iter_mut().enumerate() {
-                let element = &data[(column * PANEL_ROWS + lane) * size..][..size];
-                *out = match self.format {
-                    Format::F16 => half_at(element, 0).to_f32(),
-                    Format::BF16 => bf16::from_le_bytes([element[0], element[1]]).to_f32(),
-                    _ => f32::from_le_bytes([element[0], element[1], element[2], element[3]]),
-                };
-            }
+        let (panel, lane) = (self.panel(row / PANEL_ROWS), row % PANEL_ROWS);
+        if self.format.is_quantised() {
+            let records = panel.chunks_exact(self.format.block_bytes() * PANEL_ROWS);
+            records
+                .zip(out.chunks_exact_mut(BLOCK_LEN))
+                .for_each(|(record, out)| block_row(self.format, record, lane, out));
             return;
         }
-        let blocks = self.columns / BLOCK_LEN;
-        for (index, out) in out.chunks_exact_mut(BLOCK_LEN).enumerate() {
-            let at = panel * blocks + index;
-            let minimum = self.minima.get(at).map_or(0.0, |minima| minima[lane].to_f32());
-            self.block_row(&data[index * panel_bytes / blocks..][..panel_bytes / blocks], lane, |column, quant| {
-                out[column] = quant * self.scales[at][lane].to_f32() + minimum;
-            });
-        }
-    }
-
-    fn block_row(&self, lines: &[u8], lane: usize, mut put: impl FnMut(usize, f32)) {
-        for (index, line) in lines.chunks_exact(4 * PANEL_ROWS).enumerate() {
-            for (k, &byte) in line[lane * 4..][..4].iter().enumerate() {
-                let column = index * 4 + k;
-                match self.format {
-                    Format::Q8_0 => put(column, f32::from((byte ^ 0x80) as i8)),
-                    format => {
-                        let offset = if format == Format::Q4_0 { 8.0 } else { 0.0 };
-                        put(column, f32::from(byte & 15) - offset);
-                        put(column + BLOCK_LEN / 2, f32::from(byte >> 4) - offset);
-                    }
-                }
-            }
+        let size = self.format.block_bytes();
+        for (column, out) in panel.chunks_exact(size * PANEL_ROWS).zip(out) {
+            let element = &column[lane * size..][..size];
+            *out = match self.format {
+                Format::F16 => half_at(element, 0).to_f32(),
+                Format::BF16 => bf16::from_le_bytes([element[0], element[1]]).to_f32(),
+                _ => f32::from_le_bytes([element[0], element[1], element[2], element[3]]),
+            };
         }
     }
 }
 
-/// One panel while it is packed.
-struct PanelMut<'a> {
-    data: &'a mut [u8],
-    scales: &'a mut [[f16; PANEL_ROWS]],
-    minima: &'a mut [[f16; PANEL_ROWS]],
+fn put_elements<const SIZE: usize>(panel: &mut [u8], lane: usize, row: &[u8]) {
+    for (column, element) in panel.chunks_exact_mut(SIZE * PANEL_ROWS).zip(row.as_chunks::<SIZE>().0) {
+        column[lane * SIZE..][..SIZE].copy_from_slice(element);
+    }
 }
 
-impl PanelMut<'_> {
-    fn put_dense<const SIZE: usize>(&mut self, lane: usize, row: &[u8]) {
-        for (column, element) in self.data.chunks_exact_mut(SIZE * PANEL_ROWS).zip(row.as_chunks::<SIZE>().0) {
-            column[lane * SIZE..][..SIZE].copy_from_slice(element);
+/// `BLOCK` bytes a stored block, which begins with `HALVES` f16 numbers; `FLIP` makes quants unsigned.
+fn put_blocks<const BLOCK: usize, const HALVES: usize, const FLIP: u8>(panel: &mut [u8], lane: usize, row: &[u8]) {
+    for (record, block) in panel.chunks_exact_mut(BLOCK * PANEL_ROWS).zip(row.as_chunks::<BLOCK>().0) {
+        let (halves, lines) = record.split_at_mut(HALVES * SCALES);
+        for (number, halves) in halves.chunks_exact_mut(SCALES).enumerate() {
+            halves[2 * lane..][..2].copy_from_slice(&block[2 * number..][..2]);
+        }
+        let fours = block[2 * HALVES..].as_chunks::<4>().0;
+        for (line, four) in lines.chunks_exact_mut(LINE).zip(fours) {
+            line[4 * lane..][..4].copy_from_slice(&four.map(|byte| byte ^ FLIP));
         }
     }
+}
 
-    /// `BLOCK` bytes a stored block, of which the first `HEADER` are scale and minimum; `FLIP` makes quants unsigned.
-    fn put_blocks<const BLOCK: usize, const HEADER: usize, const FLIP: u8>(&mut self, lane: usize, row: &[u8]) {
-        let lines_bytes = (BLOCK - HEADER) * PANEL_ROWS;
-        for (index, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
-            self.scales[index][lane] = half_at(block, 0);
-            if let Some(minima) = self.minima.get_mut(index) {
-                minima[lane] = half_at(block, 2);
-            }
-            let lines = &mut self.data[index * lines_bytes..][..lines_bytes];
-            let fours = block[HEADER..].as_chunks::<4>().0;
-            for (line, four) in lines.chunks_exact_mut(4 * PANEL_ROWS).zip(fours) {
-                line[lane * 4..][..4].copy_from_slice(&four.map(|byte| byte ^ FLIP));
+/// Expands one row of one record.
+fn block_row(format: Format, record: &[u8], lane: usize, out: &mut [f32]) {
+    let half = |number: usize| {
+        f16::from_le_bytes([record[number * SCALES + 2 * lane], record[number * SCALES + 2 * lane + 1]])
+    };
+    let scale = half(0).to_f32();
+    let (minimum, halves) = if format == Format::Q4_1 { (half(1).to_f32(), 2) } else { (0.0, 1) };
+    let offset = if format == Format::Q4_0 { 8.0 } else { 0.0 };
+    for (index, line) in record[halves * SCALES..].chunks_exact(LINE).enumerate() {
+        for (k, &byte) in line[4 * lane..][..4].iter().enumerate() {
+            let column = index * 4 + k;
+            if format == Format::Q8_0 {
+                out[column] = f32::from((byte ^ 0x80) as i8) * scale;
+            } else {
+                out[column] = (f32::from(byte & 15) - offset) * scale + minimum;
+                out[column + BLOCK_LEN / 2] = (f32::from(byte >> 4) - offset) * scale + minimum;
             }
         }
     }

@@ -10,11 +10,9 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use super::activations::{BlockQuants, BlockScale};
+use super::matrix::{LINE, SCALES};
 use super::{Activations, BLOCK_LEN, Format, Matrix, PANEL_ROWS};
 use crate::cpu::lanes::{Element, Kernel, Lanes};
-
-/// Bytes that hold one column of a panel in f32, or four of a quantised panel.
-const LINE: usize = 4 * PANEL_ROWS;
 
 /// The product of some panels with some activation rows, and where it goes.
 pub(super) struct Tile<'a> {
@@ -55,8 +53,8 @@ impl Tile<'_> {
                 Format::F16 => self.dense::<L, f16, R>(panel, row),
                 Format::BF16 => self.dense::<L, bf16, R>(panel, row),
                 Format::Q8_0 => self.quantised::<L, EightBits, R>(panel, row),
-                Format::Q4_0 => self.quantised::<L, FourBits<8>, R>(panel, row),
-                Format::Q4_1 => self.quantised::<L, FourBits<0>, R>(panel, row),
+                Format::Q4_0 => self.quantised::<L, FourBits<8, 1>, R>(panel, row),
+                Format::Q4_1 => self.quantised::<L, FourBits<0, 2>, R>(panel, row),
             };
             self.put(panel, row, sums);
         }
@@ -68,7 +66,12 @@ impl Tile<'_> {
         let start = (panel - self.panels.start) * self.panel_stride + (row - self.rows.start) * self.row_stride;
         let width = PANEL_ROWS.min(self.matrix.rows - panel * PANEL_ROWS);
         for r in 0..R {
-            self.out[start + r * self.row_stride..][..width].copy_from_slice(&sums[r].to_array()[..width]);
+            let (lanes, out) = (sums[r].to_array(), &mut self.out[start + r * self.row_stride..]);
+            // A copy of known length is one store; of unknown length it is a call.
+            match out.first_chunk_mut() {
+                Some(whole) if width == PANEL_ROWS => *whole = lanes,
+                _ => out[..width].copy_from_slice(&lanes[..width]),
+            }
         }
     }
 
@@ -90,27 +93,26 @@ impl Tile<'_> {
     #[inline(always)]
     fn quantised<L: Lanes, Q: Quants, const R: usize>(&self, panel: usize, row: usize) -> [L; R] {
         let blocks = self.matrix.columns / BLOCK_LEN;
-        let lines = self.matrix.panel(panel).as_chunks::<LINE>().0;
-        let scales = &self.matrix.scales[panel * blocks..][..blocks];
-        let minima = self.matrix.minima.get(panel * blocks..).unwrap_or_default();
         let quants: [&[BlockQuants]; R] = std::array::from_fn(|r| &self.input.quants[(row + r) * blocks..][..blocks]);
         let inputs: [&[BlockScale]; R] = std::array::from_fn(|r| &self.input.scales[(row + r) * blocks..][..blocks]);
         let mut sums = [L::splat(0.0); R];
-        for (block, lines) in lines.chunks_exact(lines.len() / blocks).enumerate() {
+        for (block, record) in self.matrix.panel(panel).chunks_exact(Q::HALVES * SCALES + Q::LINES * LINE).enumerate() {
+            let (halves, lines) = record.split_at(Q::HALVES * SCALES);
+            let halves = halves.as_chunks::<SCALES>().0;
             let (mut low, mut high) = ([L::ints(0); R], [L::ints(0); R]);
             for r in 0..R {
                 low[r] = L::ints(-Q::OFFSET * inputs[r][block].sum);
             }
-            for (index, line) in lines.iter().enumerate() {
+            for (index, line) in lines.as_chunks::<LINE>().0.iter().enumerate() {
                 Q::dots::<L, R>(line, index, &quants, block, (&mut low, &mut high));
             }
-            let scale = f16::widen::<L>(&scales[block]);
+            let scale = L::load_f16(&halves[0]);
             for r in 0..R {
                 let dot = L::to_floats(L::join_bytes(high[r], low[r]));
                 sums[r] = dot.fma(scale.mul(L::splat(inputs[r][block].step)), sums[r]);
             }
-            if let Some(minimum) = minima.get(block) {
-                let minimum = f16::widen::<L>(minimum);
+            if let Some(minimum) = halves.get(1) {
+                let minimum = L::load_f16(minimum);
                 for r in 0..R {
                     sums[r] = minimum.fma(L::splat(inputs[r][block].total), sums[r]);
                 }
@@ -124,6 +126,10 @@ impl Tile<'_> {
 trait Quants {
     /// What the stored unsigned quants are above the signed ones.
     const OFFSET: i32;
+    /// f16 numbers a row and block: the scale, and the minimum if there is one.
+    const HALVES: usize;
+    /// Lines of a record.
+    const LINES: usize;
     fn dots<L: Lanes, const R: usize>(
         line: &[u8; LINE],
         index: usize,
@@ -138,6 +144,8 @@ struct EightBits;
 
 impl Quants for EightBits {
     const OFFSET: i32 = 128;
+    const HALVES: usize = 1;
+    const LINES: usize = BLOCK_LEN / 4;
 
     #[inline(always)]
     fn dots<L: Lanes, const R: usize>(
@@ -156,10 +164,12 @@ impl Quants for EightBits {
 }
 
 /// Line `i` holds the block's quants `4i..4i + 4` in the low nibbles and `16 + 4i..16 + 4i + 4` in the high ones.
-struct FourBits<const OFFSET: i32>;
+struct FourBits<const OFFSET: i32, const HALVES: usize>;
 
-impl<const OFFSET: i32> Quants for FourBits<OFFSET> {
+impl<const OFFSET: i32, const HALVES: usize> Quants for FourBits<OFFSET, HALVES> {
     const OFFSET: i32 = OFFSET;
+    const HALVES: usize = HALVES;
+    const LINES: usize = BLOCK_LEN / 8;
 
     #[inline(always)]
     fn dots<L: Lanes, const R: usize>(

@@ -6,6 +6,19 @@ use crate::cpu::lanes::Isa;
 
 const ALL: [Format; 6] = [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_1];
 
+/// A matrix in an arena of its own.
+fn pack(
+    format: Format,
+    shape: (usize, usize),
+    bytes: &[u8],
+    source_row: impl Fn(usize) -> usize + Sync,
+) -> Result<Matrix, PackError> {
+    let mut arena = WeightArena::for_sizes([Matrix::packed_bytes(format, shape)].into_iter()).expect("is mapped");
+    let matrix = Matrix::pack(&mut arena, format, shape, bytes, source_row)?;
+    arena.finish().expect("is protected");
+    Ok(matrix)
+}
+
 #[test]
 fn blocks_expand_by_the_published_formulas() {
     let mut q8 = f16::from_f32(0.5).to_le_bytes().to_vec();
@@ -29,7 +42,7 @@ fn packed_rows_read_back_as_stored() {
         let bytes = stored(format, rows * columns, 3);
         let mut whole = vec![0.0; rows * columns];
         dequantise(format, &bytes, &mut whole);
-        let matrix = Matrix::pack(format, (rows, columns), &bytes, |row| rows - 1 - row).expect("packs");
+        let matrix = pack(format, (rows, columns), &bytes, |row| rows - 1 - row).expect("packs");
         let mut out = vec![0.0; columns];
         for row in 0..rows {
             matrix.row(row, &mut out);
@@ -45,7 +58,7 @@ fn products_equal_a_double_precision_sum() {
         let bytes = stored(format, rows * columns, 7);
         let mut weights = vec![0.0; rows * columns];
         dequantise(format, &bytes, &mut weights);
-        let linear = Linear::new(vec![Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
+        let linear = Linear::new(vec![pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
         let mut input = Activations::default();
         input.resize(inputs, columns);
         input.values_mut().copy_from_slice(&noise(11, inputs * columns));
@@ -67,7 +80,7 @@ fn a_row_has_the_same_bits_alone_and_in_any_batch() {
     for format in ALL {
         let (rows, columns, inputs) = (48, 64, 9);
         let bytes = stored(format, rows * columns, 5);
-        let linear = Linear::new(vec![Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
+        let linear = Linear::new(vec![pack(format, (rows, columns), &bytes, |row| row).expect("packs")]);
         let values = noise(2, inputs * columns);
         let run = |values: &[f32]| {
             let mut input = Activations::default();
@@ -89,7 +102,7 @@ fn every_instruction_set_gives_the_same_bits() {
     for format in ALL {
         let (rows, columns, inputs) = (37, 96, 15);
         let bytes = stored(format, rows * columns, 9);
-        let matrix = Matrix::pack(format, (rows, columns), &bytes, |row| row).expect("packs");
+        let matrix = pack(format, (rows, columns), &bytes, |row| row).expect("packs");
         let run = |isa| {
             let mut input = Activations::default();
             input.resize(inputs, columns);
@@ -110,7 +123,7 @@ fn stacked_matrices_are_their_parts_side_by_side_for_few_rows_and_many() {
     let columns = 64;
     let part = |rows: usize, seed| {
         let bytes = stored(Format::Q4_1, rows * columns, seed);
-        Matrix::pack(Format::Q4_1, (rows, columns), &bytes, |row| row).expect("packs")
+        pack(Format::Q4_1, (rows, columns), &bytes, |row| row).expect("packs")
     };
     // More panels than one task takes, and enough activation rows to be split by rows.
     let parts = [part(3000, 1), part(40, 2)];
@@ -135,10 +148,7 @@ fn stacked_matrices_are_their_parts_side_by_side_for_few_rows_and_many() {
 
 #[test]
 fn bytes_that_do_not_fit_are_refused() {
-    let result = Matrix::pack(Format::Q4_0, (1, 33), &[0; 18], |row| row);
+    let result = pack(Format::Q4_0, (1, 33), &[0; 18], |row| row);
     assert_eq!(result.err(), Some(PackError::Columns { columns: 33, block: 32, format: Format::Q4_0 }));
-    assert!(matches!(
-        Matrix::pack(Format::F32, (2, 4), &[0; 31], |row| row),
-        Err(PackError::Length { expected: 32, .. })
-    ));
+    assert!(matches!(pack(Format::F32, (2, 4), &[0; 31], |row| row), Err(PackError::Length { expected: 32, .. })));
 }

@@ -49,6 +49,12 @@ pub enum ServingError {
         /// Why.
         source: PackError,
     },
+    /// There is no memory for the weights.
+    #[error("cannot allocate memory for the weights; use a smaller model or a machine with more memory")]
+    Allocate {
+        /// Why.
+        source: std::io::Error,
+    },
     /// `config.json` lacks a field or has one of the wrong type.
     #[error("cannot read config.json as the config of a language model")]
     ReadConfig {

@@ -5,10 +5,10 @@
 //! Names: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 use super::ServingError;
-use super::source::{TensorSource, pack};
+use super::source::{Stored, TensorSource};
 use crate::config::{ModelConfig, TokenIds};
 use crate::gguf::{GgufError, GgufFile, TensorInfo};
-use crate::quant::{Matrix, dequantise};
+use crate::quant::{Format, Matrix, WeightArena, dequantise};
 
 const ARCHITECTURE: &str = "llama";
 /// What llama.cpp takes where a file does not name the base.
@@ -135,11 +135,16 @@ impl GgufSource<'_> {
 }
 
 impl TensorSource for GgufSource<'_> {
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
+    fn format(&self, name: &str, shape: [usize; 2]) -> Result<Format, ServingError> {
+        Ok(self.tensor(name, shape)?.0.format)
+    }
+
+    fn matrix(&mut self, arena: &mut WeightArena, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
         let (info, bytes) = self.tensor(name, shape)?;
         let head_dim = self.config.head_dim;
         let rotated = name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight");
-        pack(&info.name, info.format, shape, bytes, |row| if rotated { interleaved_row(row, head_dim) } else { row })
+        let stored = Stored { name: &info.name, format: info.format, shape, bytes };
+        stored.pack(arena, |row| if rotated { interleaved_row(row, head_dim) } else { row })
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ServingError> {

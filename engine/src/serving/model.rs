@@ -6,8 +6,9 @@ use super::source::{FolderSource, TensorSource, WeightsSource};
 use crate::config::ModelConfig;
 use crate::gguf::GgufFile;
 use crate::hf_folder::ModelFolder;
+use crate::layout::ParamLayout;
 use crate::params::Weights;
-use crate::quant::{Linear, Matrix};
+use crate::quant::{Linear, Matrix, WeightArena};
 
 /// Weights of one decoder block. Rotary pairs are `(i, i + head_dim / 2)`, as in Hugging Face's layout.
 #[derive(Debug)]
@@ -55,14 +56,16 @@ impl ServingModel {
 
     fn build(config: ModelConfig, source: &mut impl TensorSource) -> Result<Self, ServingError> {
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
-        let embedding = source.matrix("model.embed_tokens.weight", [vocab, hidden])?;
-        let layers = (0..config.num_hidden_layers).map(|index| Layer::read(index, &config, source));
+        let mut arena = arena_for(&config, source)?;
+        let embedding = source.matrix(&mut arena, "model.embed_tokens.weight", [vocab, hidden])?;
+        let layers = (0..config.num_hidden_layers).map(|index| Layer::read(index, &config, &mut arena, source));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let final_norm = source.vector("model.norm.weight", hidden)?;
         let (embedding, head) = match config.tie_word_embeddings {
             true => (None, embedding),
-            false => (Some(embedding), source.matrix("lm_head.weight", [vocab, hidden])?),
+            false => (Some(embedding), source.matrix(&mut arena, "lm_head.weight", [vocab, hidden])?),
         };
+        arena.finish().map_err(|source| ServingError::Allocate { source })?;
         Ok(Self { config, embedding, layers, final_norm, head: Linear::new(vec![head]) })
     }
 
@@ -88,11 +91,27 @@ impl ServingModel {
     }
 }
 
+/// Memory for every matrix of the model, in the formats that `source` will give.
+fn arena_for(config: &ModelConfig, source: &impl TensorSource) -> Result<WeightArena, ServingError> {
+    let mut sizes = Vec::new();
+    for param in ParamLayout::new(config).params() {
+        if let [rows, columns] = param.shape[..] {
+            sizes.push(Matrix::packed_bytes(source.format(&param.name, [rows, columns])?, (rows, columns)));
+        }
+    }
+    WeightArena::for_sizes(sizes.into_iter()).map_err(|source| ServingError::Allocate { source })
+}
+
 impl Layer {
-    fn read(index: usize, config: &ModelConfig, source: &mut impl TensorSource) -> Result<Self, ServingError> {
+    fn read(
+        index: usize,
+        config: &ModelConfig,
+        arena: &mut WeightArena,
+        source: &mut impl TensorSource,
+    ) -> Result<Self, ServingError> {
         let (hidden, ffn, kv) = (config.hidden_size, config.intermediate_size, config.kv_size());
         let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let mut matrix = |part: &str, shape| source.matrix(&name(part), shape);
+        let mut matrix = |part: &str, shape| source.matrix(arena, &name(part), shape);
         let qkv = vec![
             matrix("self_attn.q_proj", [config.q_size(), hidden])?,
             matrix("self_attn.k_proj", [kv, hidden])?,

@@ -4,12 +4,17 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::attention::{self, Row};
 use super::kv_cache::KvCache;
 use super::model::{Layer, ServingModel};
 use super::row_ops::{Norm, Rotations, add_and_norm, swiglu};
 use crate::cpu::lanes::Isa;
 use crate::quant::Activations;
+
+/// Rows that one task rotates: a row takes a fraction of a microsecond.
+const ROTATIONS_PER_TASK: usize = 32;
 
 /// Consecutive tokens of one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +74,17 @@ impl Runner {
     /// # Panics
     /// If a token is outside the vocabulary, a block outside the cache, or a block table too short.
     pub fn forward(&mut self, cache: &mut KvCache, chunks: &[Chunk<'_>]) -> &[f32] {
-        let model = self.model.clone();
-        let rows = rows_of(chunks, cache.geometry.block_size);
-        self.begin(&model, chunks, rows.len());
-        for (index, layer) in model.layers.iter().enumerate() {
-            self.attention(&model, (index, layer), cache, &rows);
-            self.feed_forward(&model, layer);
-        }
-        self.finish(&model, chunks);
+        // Entering the pool once a step: from outside, every parallel operation would cost a hand-over and a wait.
+        rayon::scope(|_| {
+            let model = self.model.clone();
+            let rows = rows_of(chunks, cache.geometry.block_size);
+            self.begin(&model, chunks, rows.len());
+            for (index, layer) in model.layers.iter().enumerate() {
+                self.attention(&model, (index, layer), cache, &rows);
+                self.feed_forward(&model, layer);
+            }
+            self.finish(&model, chunks);
+        });
         &self.logits
     }
 
@@ -113,8 +121,10 @@ impl Runner {
         add_and_norm(self.isa, &mut self.hidden, &self.delta, &norm, self.normed.values_mut());
         layer.qkv.forward(&mut self.normed, &mut self.scratch, &mut self.qkv);
         let scale = 1.0 / (config.head_dim as f32).sqrt();
-        for (number, (row, qkv)) in rows.iter().zip(self.qkv.chunks_exact_mut(q + 2 * kv)).enumerate() {
-            self.rotations.rotate(self.isa, number, &mut qkv[..q + kv], (q, scale));
+        let (isa, rotations) = (self.isa, &self.rotations);
+        let rotated = self.qkv.par_chunks_mut(q + 2 * kv).enumerate().with_min_len(ROTATIONS_PER_TASK);
+        rotated.for_each(|(row, qkv)| rotations.rotate(isa, row, &mut qkv[..q + kv], (q, scale)));
+        for (row, qkv) in rows.iter().zip(self.qkv.chunks_exact(q + 2 * kv)) {
             cache.write(index, slot_of(row, cache.geometry.block_size), &qkv[q..q + kv], &qkv[q + kv..]);
         }
         attention::attend(self.isa, cache, index, rows, (&self.qkv, q + 2 * kv), self.attended.values_mut());

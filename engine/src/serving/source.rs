@@ -4,25 +4,35 @@
 use super::ServingError;
 use crate::hf_folder::ModelFolder;
 use crate::params::Weights;
-use crate::quant::{Format, Matrix};
+use crate::quant::{Format, Matrix, WeightArena};
 
 /// Gives tensors by name, checked against the shape that the model needs.
 pub(super) trait TensorSource {
-    /// A matrix of `[rows, columns]`.
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError>;
+    /// How the matrix of `[rows, columns]` will be stored.
+    fn format(&self, name: &str, shape: [usize; 2]) -> Result<Format, ServingError>;
+    /// Packs the matrix of `[rows, columns]`.
+    fn matrix(&mut self, arena: &mut WeightArena, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError>;
     /// A vector as f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ServingError>;
 }
 
-pub(super) fn pack(
-    name: &str,
-    format: Format,
-    [rows, columns]: [usize; 2],
-    bytes: &[u8],
-    source_row: impl Fn(usize) -> usize + Sync,
-) -> Result<Matrix, ServingError> {
-    Matrix::pack(format, (rows, columns), bytes, source_row)
-        .map_err(|source| ServingError::Pack { name: name.to_owned(), source })
+/// What of a tensor is packed, and under which name errors speak of it.
+pub(super) struct Stored<'a> {
+    pub(super) name: &'a str,
+    pub(super) format: Format,
+    pub(super) shape: [usize; 2],
+    pub(super) bytes: &'a [u8],
+}
+
+impl Stored<'_> {
+    pub(super) fn pack(
+        &self,
+        arena: &mut WeightArena,
+        source_row: impl Fn(usize) -> usize + Sync,
+    ) -> Result<Matrix, ServingError> {
+        Matrix::pack(arena, self.format, self.shape.into(), self.bytes, source_row)
+            .map_err(|source| ServingError::Pack { name: self.name.to_owned(), source })
+    }
 }
 
 /// A Hugging Face folder; `as_f32` widens every matrix.
@@ -32,14 +42,20 @@ pub(super) struct FolderSource<'a> {
 }
 
 impl TensorSource for FolderSource<'_> {
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
+    fn format(&self, name: &str, shape: [usize; 2]) -> Result<Format, ServingError> {
+        let stored = self.folder.stored_format(name, &shape)?;
+        Ok(if self.as_f32 { Format::F32 } else { stored })
+    }
+
+    fn matrix(&mut self, arena: &mut WeightArena, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
         if self.as_f32 {
             let mut values = vec![0.0; shape[0] * shape[1]];
             self.folder.read_f32(name, &shape, &mut values)?;
-            return pack(name, Format::F32, shape, bytemuck::cast_slice(&values), |row| row);
+            let bytes = bytemuck::cast_slice(&values);
+            return Stored { name, format: Format::F32, shape, bytes }.pack(arena, |row| row);
         }
         let (format, bytes) = self.folder.read_stored(name, &shape)?;
-        pack(name, format, shape, &bytes, |row| row)
+        Stored { name, format, shape, bytes: &bytes }.pack(arena, |row| row)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ServingError> {
@@ -64,9 +80,13 @@ impl WeightsSource<'_> {
 }
 
 impl TensorSource for WeightsSource<'_> {
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
-        let values = self.tensor(name, &shape)?;
-        pack(name, Format::F32, shape, bytemuck::cast_slice(values), |row| row)
+    fn format(&self, _: &str, _: [usize; 2]) -> Result<Format, ServingError> {
+        Ok(Format::F32)
+    }
+
+    fn matrix(&mut self, arena: &mut WeightArena, name: &str, shape: [usize; 2]) -> Result<Matrix, ServingError> {
+        let bytes = bytemuck::cast_slice(self.tensor(name, &shape)?);
+        Stored { name, format: Format::F32, shape, bytes }.pack(arena, |row| row)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ServingError> {
