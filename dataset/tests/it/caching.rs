@@ -30,7 +30,7 @@ fn a_change_repeats_only_what_depends_on_it() {
     packing["packing"]["sequenceLength"] = json!(512);
     assert_eq!(folder.run(&packing).cached(), ALL[..5]);
     let mut tokenizer = packing.clone();
-    tokenizer["tokenizer"]["vocabSize"] = json!(350);
+    tokenizer["tokenizer"]["vocabSize"] = json!(320);
     assert_eq!(folder.run(&tokenizer).cached(), ALL[..3]);
     folder.write("text/part-2/0002.txt", "another text");
     let outcome = folder.run(&tokenizer);

@@ -34,12 +34,10 @@ fn neither_threads_nor_paths_nor_times_change_a_byte() {
 }
 
 #[test]
-fn the_digest_follows_text_order_and_packing() {
+fn the_digest_follows_text_and_packing() {
     let folder = Folder::with_prose(60);
     let mut digests = vec![folder.make(&spec()).digest];
     folder.write("text/part-1/0001.txt", crate::harness::prose(1, 500) + "x");
-    digests.push(folder.make(&spec()).digest);
-    fs::rename(folder.input("text/part-1/0001.txt"), folder.input("text/z.txt")).unwrap();
     digests.push(folder.make(&spec()).digest);
     let mut other = spec();
     other["packing"]["documentMask"] = json!(false);
@@ -48,5 +46,5 @@ fn the_digest_follows_text_order_and_packing() {
     digests.push(folder.make(&other).digest);
     digests.sort();
     digests.dedup();
-    assert_eq!(digests.len(), 5);
+    assert_eq!(digests.len(), 4);
 }

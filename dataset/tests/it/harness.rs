@@ -209,7 +209,7 @@ pub fn spec() -> Value {
     json!({
         "sources": [{ "uri": "file:text" }],
         "pipeline": [{ "type": "utf8Repair" }, { "type": "exactDedup" }],
-        "tokenizer": { "type": "train", "vocabSize": 400 },
+        "tokenizer": { "type": "train", "vocabSize": 340 },
         "packing": { "sequenceLength": 2048 },
         "holdout": { "ratio": 0.1 },
     })

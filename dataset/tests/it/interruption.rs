@@ -11,7 +11,7 @@ use crate::harness::{Folder, Running, command, prose, spec, wait_for};
 fn folder() -> Folder {
     let folder = Folder::new();
     for index in 0..40 {
-        folder.write(&format!("text/{index:02}.txt"), prose(index, 150_000));
+        folder.write(&format!("text/{index:02}.txt"), prose(index, 60_000));
     }
     folder
 }
@@ -19,7 +19,7 @@ fn folder() -> Folder {
 fn slow_spec() -> Value {
     let mut spec = spec();
     spec["packing"]["sequenceLength"] = json!(256);
-    spec["tokenizer"]["vocabSize"] = json!(330);
+    spec["tokenizer"]["vocabSize"] = json!(320);
     spec
 }
 

@@ -27,7 +27,7 @@ fn a_corpus_larger_than_the_bound_is_read_within_it() {
     let mut written = 0;
     // Documents from a few hundred bytes to a few that are larger than the limit.
     for index in 0_u64.. {
-        let repeats = if index % 1500 == 700 { 300 } else { 1 };
+        let repeats = if index % 1500 == 700 { 400 } else { 1 };
         let document = json!({ "text": format!("{index} {}", text.repeat(repeats)) }).to_string();
         written += document.len() as u64;
         writeln!(file, "{document}").unwrap();

@@ -17,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bedplate_crds::job::exit::ExitCode::{InvalidConfig, Retryable};
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::{
@@ -94,10 +95,15 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     let length = rest.len();
     let body = match request.method() == Method::HEAD {
         true => Body::empty(),
-        false if take_one(&store.breaks) && length > BROKEN_AFTER => Body::from_stream(futures::stream::iter([
-            Ok(rest.slice(..BROKEN_AFTER)),
-            Err(std::io::Error::other("the server dies")),
-        ])),
+        false if length > BROKEN_AFTER && take_one(&store.breaks) => {
+            let begin = futures::stream::iter([Ok(rest.slice(..BROKEN_AFTER))]);
+            // Between the two the server finds the time to send what it has.
+            let end = futures::stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("the server dies"))
+            });
+            Body::from_stream(begin.chain(end))
+        }
         false => Body::from(rest),
     };
     let mut response = Response::new(body);

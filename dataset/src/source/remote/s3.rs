@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bedplate_telemetry::chain::Chain;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
@@ -28,8 +29,7 @@ impl Client {
         let store = self.store(bucket).map_err(|error| wrong(error.to_string()))?;
         let objects = self.retry(uri, || {
             let (store, prefix, uri) = (Arc::clone(&store), prefix.clone(), uri.to_owned());
-            async move { list(&store, &prefix).await.map_or_else(|error| failure(error, &uri), Attempt::Success) }
-                .boxed()
+            async move { list(&store, &prefix, &uri).await }.boxed()
         })?;
         Ok(objects.into_iter().map(|object| self.object(bucket, &prefix, &store, object)).collect())
     }
@@ -73,13 +73,38 @@ impl Client {
     }
 }
 
-async fn list(store: &AmazonS3, prefix: &Path) -> object_store::Result<Vec<ObjectMeta>> {
-    let below: Vec<ObjectMeta> = store.list(Some(prefix)).try_collect().await?;
+/// What S3 answers where there is no such bucket.
+const NO_SUCH_BUCKET: &str = "NoSuchBucket";
+
+async fn list(store: &AmazonS3, prefix: &Path, uri: &str) -> Attempt<Vec<ObjectMeta>> {
+    let below: Vec<ObjectMeta> = match store.list(Some(prefix)).try_collect().await {
+        Ok(below) => below,
+        Err(error) => return list_failure(store, prefix, uri, error).await,
+    };
     if !below.is_empty() || prefix.is_root() {
         // Consoles mark folders by empty objects.
-        return Ok(below.into_iter().filter(|object| object.size > 0).collect());
+        return Attempt::Success(below.into_iter().filter(|object| object.size > 0).collect());
     }
-    Ok(vec![store.head(prefix).await?])
+    match store.head(prefix).await {
+        Ok(object) => Attempt::Success(vec![object]),
+        Err(error) => failure(error, uri),
+    }
+}
+
+/// object_store does not tell why a listing failed, but it tells why a look at one object does.
+async fn list_failure<T>(store: &AmazonS3, prefix: &Path, uri: &str, error: object_store::Error) -> Attempt<T> {
+    let uri = uri.to_owned();
+    let reason = Chain(&error).to_string();
+    if reason.contains(NO_SUCH_BUCKET) {
+        return Attempt::Failure(RemoteError::Find { uri });
+    }
+    let probe = if prefix.is_root() { Path::from("probe") } else { prefix.clone() };
+    match store.head(&probe).await {
+        Err(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
+            Attempt::Failure(RemoteError::Access { uri })
+        }
+        _ => Attempt::Again(reason),
+    }
 }
 
 impl Location {
@@ -104,6 +129,6 @@ fn failure<T>(error: object_store::Error, uri: &str) -> Attempt<T> {
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             Attempt::Failure(RemoteError::Access { uri })
         }
-        other => Attempt::Again(bedplate_telemetry::chain::Chain(&other).to_string()),
+        other => Attempt::Again(Chain(&other).to_string()),
     }
 }
