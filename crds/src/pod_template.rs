@@ -40,8 +40,8 @@ pub struct PodMetadata {
     /// Annotations added to the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
-        { "rule": "self.all(key, !key.startsWith('bedplate.dev/'))",
-          "message": "annotations under bedplate.dev/ are the operator's: choose another prefix" }]))]
+        { "rule": "self.all(key, !key.startsWith('bedplate.dev/') && !key.startsWith('app.kubernetes.io/'))",
+          "message": "annotations under bedplate.dev/ and app.kubernetes.io/ are the operator's: choose another prefix" }]))]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -12,6 +12,9 @@ use crate::{dataset::Storage, pod_template::PodTemplate, quantity};
 #[cfg(feature = "kube")]
 pub mod status;
 
+/// Why the fields that decide the result stay as they are: the lineage of a checkpoint would be untrue otherwise.
+const FIXED: &str = "cannot change, for it decides the result of the run: make a new TrainingJob, with model.type trainingJob to go on from this one";
+
 /// Desired state of a TrainingJob.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -58,27 +61,26 @@ pub mod status;
       "message": "queueName cannot change while the job is admitted: set suspend to true first" }]))]
 pub struct TrainingJobSpec {
     /// The model to train: built from a config, or continued from an earlier one.
-    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "model cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
+    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": FIXED }]))]
     pub model: ModelSource,
     /// The Datasets to train on, with their shares.
     #[schemars(length(min = 1, max = 64), extend(
         "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["dataset"],
-        "x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "data cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
+        "x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": FIXED }]))]
     pub data: Vec<DataSource>,
     /// What the model learns to predict.
     #[serde(default)]
-    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "objective cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
+    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": FIXED }]))]
     pub objective: Objective,
     /// Steps, batch size and learning-rate schedule.
-    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "schedule cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
     pub schedule: Schedule,
     /// The optimiser.
     #[serde(default)]
-    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "optimizer cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
+    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": FIXED }]))]
     pub optimizer: Optimizer,
     /// Number format of weights and arithmetic.
     #[serde(default)]
-    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "precision cannot change, for it decides the result of the run and cannot change: make a new TrainingJob, with model.type trainingJob to go on from this one" }]))]
+    #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": FIXED }]))]
     pub precision: Precision,
     /// How the work is split over processes.
     #[serde(default)]
@@ -245,6 +247,8 @@ pub enum Objective {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
+    { "rule": "self == oldSelf",
+      "message": FIXED },
     { "rule": "self.globalBatchSize % self.microBatchSize == 0", "fieldPath": ".globalBatchSize",
       "message": "microBatchSize does not divide globalBatchSize: make the global batch a multiple of the micro-batch" },
     { "rule": "self.warmupSteps <= self.maxSteps", "fieldPath": ".warmupSteps",

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod layout;
 pub mod manifest;
 pub mod model_deployment;
+mod pod;
 pub mod references;
 pub mod resource;
 pub mod store;

@@ -5,6 +5,7 @@
 use bedplate_crds::dataset::{DatasetSpec, PipelineStage, Source, SourceFormat, TokenizerSource};
 
 use crate::{
+    pod,
     resource::{Kind, Resource},
     violation::{Checks, Invalid, Violation},
 };
@@ -56,6 +57,7 @@ pub fn validate(resource: &Resource<DatasetSpec>) -> Result<ValidDataset, Invali
     if let Some(storage) = &spec.storage {
         checks.name("spec.storage.persistentVolumeClaim", &storage.persistent_volume_claim);
     }
+    pod::check_template(&mut checks, spec.pod_template.as_ref());
     checks.finish(Kind::Dataset, &resource.metadata)?;
     Ok(ValidDataset(resource.clone()))
 }

@@ -5,6 +5,7 @@
 use bedplate_crds::model_deployment::{EngineArgs, ModelDeploymentSpec, ServedModel};
 
 use crate::{
+    pod,
     resource::{Kind, Resource},
     violation::{Checks, Invalid, Violation},
 };
@@ -46,6 +47,8 @@ pub fn validate(resource: &Resource<ModelDeploymentSpec>) -> Result<ValidModelDe
             remedy: "one of them must be at least 1, or no pod can ever be replaced".to_owned(),
         });
     }
+    pod::check_quantities(&mut checks, "spec.resources", &spec.resources);
+    pod::check_template(&mut checks, spec.pod_template.as_ref());
     checks.finish(Kind::ModelDeployment, &resource.metadata)?;
     Ok(ValidModelDeployment(resource.clone()))
 }

@@ -6,6 +6,7 @@
 use bedplate_crds::training_job::{ModelShape, ModelSource, Schedule, TrainingJobSpec};
 
 use crate::{
+    pod,
     resource::{Kind, Resource},
     violation::{Checks, Invalid, Violation},
 };
@@ -39,6 +40,10 @@ pub fn validate(resource: &Resource<TrainingJobSpec>) -> Result<ValidTrainingJob
             let remedy = "name at least one exit code of docs/exit-codes.md".to_owned();
             checks.refuse(Violation::Empty { field: format!("spec.failurePolicy[{i}].exitCodes"), remedy });
         }
+        for (j, code) in rule.exit_codes.iter().enumerate() {
+            let field = format!("spec.failurePolicy[{i}].exitCodes[{j}]");
+            checks.range(&field, code, (1..=255).contains(code), "from 1 to 255");
+        }
     }
     if let Some(seconds) = spec.active_deadline_seconds {
         checks.positive("spec.activeDeadlineSeconds", seconds);
@@ -49,6 +54,8 @@ pub fn validate(resource: &Resource<TrainingJobSpec>) -> Result<ValidTrainingJob
     if let Some(storage) = &spec.storage {
         checks.name("spec.storage.persistentVolumeClaim", &storage.persistent_volume_claim);
     }
+    pod::check_quantities(&mut checks, "spec.workers.resourcesPerNode", &spec.workers.resources_per_node);
+    pod::check_template(&mut checks, spec.pod_template.as_ref());
     checks.finish(Kind::TrainingJob, &resource.metadata)?;
     Ok(ValidTrainingJob(resource.clone()))
 }

@@ -30,7 +30,7 @@ pub fn render() -> anyhow::Result<String> {
     for crd in custom_resource_definition::all() {
         let version = crd.spec.versions.first().context("a CRD has a version")?;
         let root = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-        let root = serde_json::to_value(root.context("a CRD has a schema")?)?;
+        let root = super::whole_numbers(serde_json::to_value(root.context("a CRD has a schema")?)?);
         let short = crd.spec.names.short_names.unwrap_or_default().join(", ");
         write!(text, "\n## {}\n\n{}\n\n", crd.spec.names.kind, one_line(&root["description"]))?;
         writeln!(text, "Plural `{}`, short name `{short}`.", crd.spec.names.plural)?;
@@ -77,7 +77,7 @@ fn files_section(text: &mut String) -> anyhow::Result<()> {
         ("`manifest.json` of a Dataset", schema::of::<job::manifest::DatasetManifest>()),
     ] {
         write!(text, "\n### {title}\n\n{}\n\n", one_line(&schema["description"]))?;
-        table(text, &field::fields("", &schema, &|path| path == "spec"))?;
+        table(text, &field::fields("", &super::whole_numbers(schema), &|path| path == "spec"))?;
     }
     progress_section(text)
 }
@@ -88,7 +88,7 @@ fn progress_section(text: &mut String) -> anyhow::Result<()> {
     for arm in schema::arms_of::<job::progress::ProgressBody>() {
         let name = arm["properties"]["event"]["enum"][0].as_str().context("an event has a name")?;
         write!(text, "\n`{name}`: {}\n\n", one_line(&arm["description"]))?;
-        let fields = field::fields("", &arm, &|_| false);
+        let fields = field::fields("", &super::whole_numbers(arm), &|_| false);
         table(text, fields.iter().filter(|field| field.path != "event"))?;
     }
     Ok(())

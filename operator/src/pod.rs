@@ -1,0 +1,60 @@
+//! Refuses what the pods could not use: quantities that are none, variables that nothing reads, labels of the operator.
+//!
+//! Owns the checks that the three kinds share. The rules are those of the CRDs.
+
+use std::collections::BTreeMap;
+
+use bedplate_crds::{
+    pod_template::{EnvVar, PodTemplate},
+    quantity::is_quantity,
+};
+
+use crate::violation::{Checks, Violation};
+
+/// Prefixes that only the operator writes.
+const OWN_PREFIXES: [&str; 2] = ["bedplate.dev/", "app.kubernetes.io/"];
+/// Variables that a Bedplate process reads, and beginnings of such.
+const VARIABLES: [&str; 2] = ["RUST_LOG", "RUST_BACKTRACE"];
+const VARIABLE_PREFIXES: [&str; 4] = ["HF_", "OTEL_", "NCCL_", "AWS_"];
+
+/// Checks requests and limits.
+pub fn check_quantities(checks: &mut Checks, field: &str, quantities: &BTreeMap<String, String>) {
+    for (name, quantity) in quantities {
+        let field = format!("{field}.{name}");
+        checks.range(
+            &field,
+            format!("{quantity:?}"),
+            is_quantity(quantity),
+            "a quantity such as 2, \"500m\" or \"4Gi\"",
+        );
+    }
+}
+
+/// Checks the closed list of pod settings.
+pub fn check_template(checks: &mut Checks, template: Option<&PodTemplate>) {
+    let Some(template) = template else { return };
+    if let Some(metadata) = &template.metadata {
+        for (list, keys) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
+            for key in keys.keys() {
+                let is_own = OWN_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+                let field = format!("spec.podTemplate.metadata.{list}");
+                checks.range(&field, format!("{key:?}"), !is_own, "under a prefix of your own");
+            }
+        }
+    }
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    for (i, variable) in containers.flat_map(|container| &container.env).enumerate() {
+        check_variable(checks, &format!("spec.podTemplate.spec.containers[0].env[{i}]"), variable);
+    }
+}
+
+fn check_variable(checks: &mut Checks, field: &str, variable: &EnvVar) {
+    let name = variable.name.as_str();
+    let is_read = VARIABLES.contains(&name) || VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let allowed = "RUST_LOG, RUST_BACKTRACE, HF_*, OTEL_*, NCCL_* or AWS_*: no Bedplate process reads another";
+    checks.range(&format!("{field}.name"), name, is_read, allowed);
+    if variable.value.is_some() == variable.value_from.is_some() {
+        let remedy = "give either value or valueFrom".to_owned();
+        checks.refuse(Violation::Empty { field: field.to_owned(), remedy });
+    }
+}
