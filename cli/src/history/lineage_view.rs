@@ -88,7 +88,7 @@ impl<'a> Graph<'a> {
 fn run_label(attempt: &LineageAttempt, all: &[LineageAttempt]) -> String {
     let of_run = || all.iter().filter(|other| other.run_id == attempt.run_id);
     let numbers: Vec<String> = of_run().map(|attempt| attempt.number.to_string()).collect();
-    let endpoint = of_run().filter_map(|attempt| attempt.endpoint.as_deref()).last();
+    let endpoint = of_run().filter_map(|attempt| attempt.endpoint.as_deref()).next_back();
     let word = if numbers.len() == 1 { "attempt" } else { "attempts" };
     let mut label = format!("{} {} ({word} {})", attempt.kind, attempt.name, numbers.join(", "));
     if let Some(endpoint) = endpoint {

@@ -10,7 +10,7 @@ use super::HistoryError;
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     /// Somebody's server.
-    Url(Endpoint),
+    Url(Box<Endpoint>),
     /// Our own, in this folder.
     Private(PathBuf),
 }
@@ -18,7 +18,7 @@ pub(super) enum Place {
 impl Place {
     pub(super) fn new(state_dir: &Path, database_url: Option<&str>) -> Result<Self, StoreError> {
         match database_url {
-            Some(url) if !url.is_empty() => Ok(Self::Url(Endpoint::from_url(url)?)),
+            Some(url) if !url.is_empty() => Ok(Self::Url(Box::new(Endpoint::from_url(url)?))),
             _ => Ok(Self::Private(state_dir.join("postgres"))),
         }
     }
@@ -26,7 +26,7 @@ impl Place {
     /// Connects, with the tables made or brought up to date. A private server that was started before is kept in `server`.
     pub(super) async fn connect(&self, server: &mut Option<LocalServer>) -> Result<Store, HistoryError> {
         let endpoint = match (self, &server) {
-            (Self::Url(endpoint), _) => endpoint.clone(),
+            (Self::Url(endpoint), _) => Endpoint::clone(endpoint),
             (Self::Private(_), Some(running)) => {
                 running.ensure_running().await?;
                 running.endpoint()

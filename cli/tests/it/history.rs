@@ -1,5 +1,7 @@
 //! History of a state folder: kept whatever happens to Postgres, read with the real binary from a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,

@@ -28,8 +28,8 @@ use owner::Owner;
 const INITDB_TIMEOUT: Duration = Duration::from_secs(60);
 /// Start includes the recovery after a crash, which is quick for a database of this size.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// A fast shutdown waits for nothing but its own checkpoint.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// A fast shutdown waits for nothing but its own checkpoint, which on a busy disk may take a while.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for another program that is just making, starting or stopping the same server.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(90);
 /// How often a lock is tried again: far below what a person notices.

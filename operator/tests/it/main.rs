@@ -1,6 +1,8 @@
 //! The store against a real Postgres: one database a test, on a private server that the tests start as a laptop would, or on the
 //! server of DATABASE_URL.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 mod database;
 mod events;
 mod lineage;

@@ -43,7 +43,7 @@ async fn a_server_that_never_answers_is_given_up() {
 async fn an_address_that_is_none_is_shown_how_to_write_one() {
     for url in [
         format!("mysql://me:{PASSWORD}@host/db"),
-        format!("{PASSWORD}"),
+        PASSWORD.to_owned(),
         format!("postgres://me:{PASSWORD}@host:port/db"),
     ] {
         let text = refusal(&url).await;
