@@ -2,11 +2,15 @@
 CACHE ?= $(if $(BEDPLATE_CACHE),$(BEDPLATE_CACHE),$(HOME)/.cache/bedplate)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 
-.PHONY: test setup
+.PHONY: quickstart test setup
+
+# Trains a small model on real text, serves it beside a real chat model and asks both. ONCE=1 ends by itself.
+quickstart: setup
+	@scripts/quickstart.sh
+
+# Everything that a machine without a GPU can prove: `cargo xtask ci` lists the lanes.
+test: setup
+	cargo xtask ci
+
 setup:
 	@scripts/setup.sh
-
-test: setup
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- --deny warnings
-	cargo test --workspace
