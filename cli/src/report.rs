@@ -61,6 +61,8 @@ struct Page<'a> {
     script: &'static str,
     version: String,
     run_id: &'a str,
+    /// Each once, in the order of the plan.
+    names: Vec<&'a str>,
     running: bool,
     state: String,
     class: &'static str,
@@ -111,6 +113,7 @@ pub fn draw(summary: &Summary<'_>) -> Result<String, ReportError> {
         script: SCRIPT,
         version: version::line(),
         run_id: summary.run_id,
+        names: names(summary.entries),
         running: summary.outcome.is_none(),
         state,
         class,
@@ -126,6 +129,16 @@ pub fn draw(summary: &Summary<'_>) -> Result<String, ReportError> {
         executed: summary.executed.cloned(),
     };
     Ok(environment.get_template(TEMPLATE_NAME)?.render(Serde(&page))?)
+}
+
+fn names(entries: &[Entry]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for entry in entries {
+        if !names.contains(&entry.task.key.name.as_str()) {
+            names.push(&entry.task.key.name);
+        }
+    }
+    names
 }
 
 fn anchor(entry: &Entry) -> String {

@@ -125,6 +125,12 @@ impl Chart {
             let y = SIZE.1 - bottom + 18.0;
             let _ = write!(svg, r#"<text class="tick" x="{x:.1}" y="{y}" text-anchor="middle">{label}</text>"#);
         }
+        let _ = write!(
+            svg,
+            r#"<text class="tick" x="{}" y="{}" text-anchor="end">step</text>"#,
+            left - 8.0,
+            SIZE.1 - bottom + 18.0
+        );
         let y = SIZE.1 - bottom;
         let _ = write!(svg, r#"<line class="axis" x1="{left}" x2="{}" y1="{y}" y2="{y}"/>"#, SIZE.0 - right);
     }
@@ -146,7 +152,8 @@ impl Chart {
 
 fn draw_series(svg: &mut String, series: &Series, scale: &Scale) {
     let class = match series.look {
-        Look::Line | Look::Dots => "line",
+        Look::Line => "line",
+        Look::Dots => "line measured",
         Look::Faint => "line faint",
     };
     let mut path = String::new();

@@ -12,8 +12,8 @@ use crate::{figures, run::board::Entry};
 const BOX: (f64, f64) = (214.0, 62.0);
 /// Space between two boxes, across and down.
 const GAP: (f64, f64) = (54.0, 18.0);
-/// Characters that fit a box.
-const BOX_CHARS: usize = 30;
+/// Characters that fit a box: of its name, and of the smaller line below.
+const BOX_CHARS: (usize, usize) = (22, 29);
 
 /// The diagram.
 #[derive(Serialize)]
@@ -165,7 +165,7 @@ fn outside(uri: &str) -> Item {
 
 fn node(item: Item, (x, y): (f64, f64)) -> Node {
     let Item { class, caption, title, detail, .. } = item;
-    let (title, detail) = (super::dataset::cut(&title, BOX_CHARS), super::dataset::cut(&detail, BOX_CHARS));
+    let (title, detail) = (super::dataset::cut(&title, BOX_CHARS.0), super::dataset::cut(&detail, BOX_CHARS.1));
     Node { x, y, width: BOX.0, height: BOX.1, class, caption, title, detail }
 }
 

@@ -149,8 +149,8 @@ fn charts(progress: &Progress, spec: &TrainingJobSpec) -> Vec<ChartCard> {
             None,
             vec![Series { label: "learning rate", points: rate, look: Look::Line }],
         ),
-        card("Gradient norm", "before clipping; dashed: maxGradNorm", three_decimals, true, clip, with_smoothed(&norm)),
-        card("Throughput", "tokens per second", figures::short, true, None, with_smoothed(&throughput)),
+        card("Gradient norm", "before clipping; dashed: the limit", three_decimals, true, clip, with_smoothed(&norm)),
+        card("Throughput", "tokens per second", trimmed_short, true, None, with_smoothed(&throughput)),
     ]
 }
 
@@ -169,15 +169,28 @@ fn card(
     level: Option<f64>,
     series: Vec<Series>,
 ) -> ChartCard {
-    let last = series.last().filter(|series| !series.points.is_empty()).or(series.first());
+    let main = series.iter().find(|series| series.look == Look::Line);
+    let last = main.or(series.last());
     let last = last.and_then(|series| series.points.last()).map(|point| write_value(point.1));
     ChartCard { title, unit, last, svg: Chart { series, write_value, level, from_zero }.svg() }
 }
 
 fn three_decimals(value: f64) -> String {
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text.is_empty() || text == "-" { "0".to_owned() } else { text.to_owned() }
+    trimmed(&format!("{value:.3}"), "")
+}
+
+fn trimmed_short(value: f64) -> String {
+    let text = figures::short(value);
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    trimmed(digits, &text[digits.len()..])
+}
+
+/// Without zeros after the point: `8k` on an axis, not `8.00k`.
+fn trimmed(digits: &str, unit: &str) -> String {
+    if !digits.contains('.') {
+        return format!("{digits}{unit}");
+    }
+    format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn short_scientific(value: f64) -> String {

@@ -73,10 +73,7 @@ pub fn milestone(event: &ProgressEvent) -> Option<String> {
         }
         ProgressBody::Plan { bytes, parameters } => {
             let total = figures::bytes(bytes.values().sum());
-            let parts: Vec<String> =
-                bytes.iter().map(|(part, size)| format!("{part} {}", figures::bytes(*size))).collect();
-            let parameters = figures::short(*parameters as f64);
-            Some(format!("{parameters} parameters, {total} of memory ({})", parts.join(", ")))
+            Some(format!("{} parameters, {total} of memory", figures::short(*parameters as f64)))
         }
         ProgressBody::Evaluation { step, loss, bits_per_byte, .. } => {
             Some(format!("step {step}  held-out {bits_per_byte:.3} bits per byte, loss {loss:.3}"))
