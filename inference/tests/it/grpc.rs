@@ -116,7 +116,8 @@ async fn models_and_health_are_told() {
     let served = Running::tiny();
     let models = client(&served).await.list_models(ListModelsRequest {}).await.unwrap().into_inner().models;
     assert_eq!((models.len(), models[0].id.as_str()), (1, "tiny"));
-    let mut health = HealthClient::connect(served.grpc_url.clone()).await.unwrap();
+    let channel = Channel::from_shared(served.grpc_url.clone()).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
     let service = "bedplate.inference.v1.Inference".to_owned();
     let status = health.check(HealthCheckRequest { service }).await.unwrap().into_inner().status();
     assert_eq!(status, ServingStatus::Serving);

@@ -13,3 +13,4 @@ mod openai_client;
 mod process;
 mod queue;
 mod smollm2;
+mod traces;

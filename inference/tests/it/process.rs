@@ -23,6 +23,10 @@ pub struct Process {
 
 impl Process {
     pub fn start(change: impl FnOnce(&mut InferenceJob)) -> Self {
+        Self::with_environment(&[], change)
+    }
+
+    pub fn with_environment(variables: &[(&str, &str)], change: impl FnOnce(&mut InferenceJob)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut job = job(&model_folder());
         job.progress_file = folder.path().join("run/progress.jsonl");
@@ -30,7 +34,13 @@ impl Process {
         let config = folder.path().join("job.json");
         std::fs::write(&config, serde_json::to_vec(&job).unwrap()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bedplate-inference"));
-        let child = command.arg("--config").arg(config).stderr(Stdio::inherit()).spawn().unwrap();
+        let child = command
+            .arg("--config")
+            .arg(config)
+            .envs(variables.iter().copied())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
         Self { child, progress_file: job.progress_file, _folder: folder }
     }
 
