@@ -50,13 +50,13 @@ impl Chronicle {
         Ok(Some(attempt))
     }
 
-    /// It has ended; a process that was killed has no exit code of its own.
+    /// It has ended; a process that was killed by a signal has 128 and its number, and counts as failed.
     ///
     /// # Errors
     /// When the journal takes no more.
     pub fn end(&self, attempt: &Attempt, exit_code: i32) -> Result<(), HistoryError> {
         let Some(history) = &self.history else { return Ok(()) };
-        history.end_attempt(attempt, Some(exit_code).filter(|code| *code <= 128))
+        history.end_attempt(attempt, Some(exit_code))
     }
 
     /// Waits, not for long, until everything is recorded; otherwise says why it is not.

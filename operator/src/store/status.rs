@@ -3,6 +3,9 @@
 use bedplate_crds::job::exit::ExitCode;
 use serde::Serialize;
 
+/// Exit statuses of a process that SIGINT or SIGTERM ended before it could answer: 128 and the number of the signal.
+const ASKED_TO_STOP: [i32; 2] = [130, 143];
+
 /// How an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Status {
@@ -56,8 +59,10 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn status(self) -> Status {
         let Self { ended, lost, ready, completed, failed, exit_code, failure_code } = self;
-        match exit_code.or(failure_code).map(ExitCode::from_code) {
+        let code = exit_code.or(failure_code);
+        match code.map(ExitCode::from_code) {
             Some(Some(ExitCode::Preempted)) => Status::Stopped,
+            Some(None) if code.is_some_and(|code| ASKED_TO_STOP.contains(&code)) && !failed => Status::Stopped,
             Some(Some(ExitCode::Success)) | None if completed && !failed => Status::Completed,
             _ if !ended && ready && !failed => Status::Serving,
             _ if !ended && !failed => Status::Running,
@@ -96,6 +101,7 @@ mod tests {
         check(Facts { failed: true, failure_code: Some(15), exit_code: Some(15), ..ended }, Status::Failed);
         check(Facts { ready: true, exit_code: Some(0), ..ended }, Status::Stopped);
         check(Facts { exit_code: Some(137), ..ended }, Status::Failed);
+        check(Facts { exit_code: Some(143), ..ended }, Status::Stopped);
         check(ended, Status::Stopped);
     }
 
