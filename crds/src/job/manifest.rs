@@ -19,7 +19,7 @@ pub struct DatasetManifest {
     pub vocab_size: u32,
     /// sha256 of `tokenizer.json`, hex.
     pub tokenizer_sha256: String,
-    /// Id of the token that begins and ends a document.
+    /// Id of the token that ends every document.
     pub end_of_text_id: u32,
     /// Documents before and after each stage, in order.
     pub stages: Vec<StageCounts>,
