@@ -33,8 +33,10 @@ impl Store {
         self.refuse_newer().await?;
         let failed = |source| StoreError::Migrate { server: self.server().to_owned(), source };
         let mut connection = self.pool().acquire().await.map_err(|error| failed(error.into()))?;
+        // A notice that something is there already is no news to anybody.
         sqlx::query!(
-            "SELECT set_config('lock_timeout', $1, false) AS lock, set_config('statement_timeout', $2, false) AS statement",
+            "SELECT set_config('lock_timeout', $1, false) AS lock, set_config('statement_timeout', $2, false) AS statement,
+                    set_config('client_min_messages', 'warning', false) AS messages",
             LOCK_TIMEOUT,
             STATEMENT_TIMEOUT
         )
