@@ -44,9 +44,12 @@ fn starts_of(sequences: &[&[usize]]) -> Vec<u32> {
     starts
 }
 
+/// Documents of each sequence, heads, key/value heads, head_dim, and of how many elements one is compared.
+type Case<'a> = (&'a [&'a [usize]], usize, usize, usize, usize);
+
 /// `run(qkv, starts, d_output, shape)` gives output, log-sums and the gradient of qkv.
 fn conforms(run: impl Fn(&[f32], &[u32], &[f32], &Shape) -> (Vec<f32>, Vec<f32>, Vec<f32>)) {
-    let cases: [(&[&[usize]], usize, usize, usize, usize); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&[&[1]], 1, 1, 2, 1),
         (&[&[9], &[4, 5]], 4, 2, 6, 1),
         (&[&[64]], 2, 2, 16, 13),

@@ -70,7 +70,7 @@ pub fn batch(config: &ModelConfig, sequence_length: usize, documents: &[&[u32]],
 pub fn decoder_for(config: &ModelConfig, batch: &Batch) -> Decoder {
     let micro_batch_size = batch.segment_lengths.len();
     let shape = BatchShape { micro_batch_size, sequence_length: batch.tokens.len() / micro_batch_size };
-    Decoder::new(config, shape).unwrap()
+    Decoder::new(config, shape).expect("the config and the shape are valid")
 }
 
 /// Loss and gradients of one batch.

@@ -120,7 +120,7 @@ impl Reference<'_> {
     }
 
     fn tensor<'w>(&self, weights: &'w [f64], name: &str) -> &'w [f64] {
-        &weights[self.layout.find(name).unwrap().range.clone()]
+        &weights[self.layout.find(name).expect("the model has this tensor").range.clone()]
     }
 }
 
