@@ -35,7 +35,8 @@ use journal::{Begin, End, Entry, Journal, Link};
 use place::Place;
 use session::Session;
 
-/// Longest wait at the end for Postgres to take the rest: making a first cluster on a busy disk takes most of it. What it has not taken by then, it takes at the next start.
+/// Longest wait at the end for Postgres to take the rest: making a first cluster on a busy disk takes most of it. What is not
+/// taken by then is taken at the next start.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the history could not be kept or read.
