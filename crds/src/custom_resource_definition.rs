@@ -11,3 +11,6 @@ use crate::{dataset::Dataset, model_deployment::ModelDeployment, training_job::T
 pub fn all() -> [CustomResourceDefinition; 3] {
     [Dataset::crd(), TrainingJob::crd(), ModelDeployment::crd()]
 }
+
+#[cfg(test)]
+mod tests;

@@ -412,6 +412,7 @@ pub struct Evaluation {
     pub max_sequences: u32,
     /// Prompts that each evaluation continues, as samples for the report. Empty takes the beginning of the hold-out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 4096)))]
     pub sample_prompts: Vec<String>,
 }
 

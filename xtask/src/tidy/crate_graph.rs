@@ -56,13 +56,18 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
 
 /// Declared arrows, then what each binary links when it is built alone.
 pub fn check(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
-    let mut findings: Vec<Finding> = tree.members.iter().flat_map(|member| arrows(tree, member)).collect();
+    let mut findings = arrows_of(tree);
     for (package, forbidden) in FORBIDDEN {
         if let Some(member) = tree.members.iter().find(|member| member.name == package) {
             findings.extend(links(tree, member, &workspace::linked(&tree.root, package)?, forbidden));
         }
     }
     Ok(findings)
+}
+
+/// The arrows of every member that point where they may not.
+pub(super) fn arrows_of(tree: &Tree) -> Vec<Finding> {
+    tree.members.iter().flat_map(|member| arrows(tree, member)).collect()
 }
 
 fn arrows(tree: &Tree, member: &Package) -> Vec<Finding> {
