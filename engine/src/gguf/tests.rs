@@ -1,3 +1,5 @@
+//! GGUF files built byte by byte: what is read, and that whatever is wrong or cut off is refused before it is believed.
+
 use proptest::prelude::*;
 
 use super::testing::Builder;

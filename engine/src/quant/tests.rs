@@ -1,3 +1,5 @@
+//! Blocks by their published formulas, products by sums in double precision, and rows that do not depend on their batch.
+
 use half::f16;
 
 use super::testing::{noise, stored};

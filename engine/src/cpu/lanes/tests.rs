@@ -1,3 +1,5 @@
+//! Lanes against scalar arithmetic: how exact `exp` is, and that every instruction set gives the same bits.
+
 use super::*;
 
 /// Runs `exp` over whole vectors.
