@@ -140,11 +140,12 @@ impl Recorder {
         }
     }
 
+    /// Whether the closing was told, or the handle was dropped, which says the same.
     fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        *self.closing.borrow() || self.closing.has_changed().is_err()
     }
 
-    /// Waits for the closing. A handle that was dropped closes too.
+    /// Waits for the closing.
     async fn closed(&mut self) {
         while !self.is_closing() && self.closing.changed().await.is_ok() {}
     }

@@ -233,6 +233,8 @@ async fn an_attempt_whose_supervisor_was_killed_is_lost_and_torn_lines_spoil_onl
     let attempts = state.json(&["runs", "code"])[0]["attemptDetails"].take();
     assert_eq!((&attempts[0]["firstStep"], &attempts[0]["lastStep"]), (&json!(1), &json!(2)));
     assert_eq!((&attempts[1]["firstStep"], &attempts[1]["status"]), (&json!(3), &json!("Completed")));
+    // The recorder of the dropped history lets go of the server by itself, and whoever is last stops it.
+    wait_for("the end of the server", || state.server_pid().is_none().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
