@@ -138,6 +138,7 @@ impl<'a> Course<'a> {
         let Trainer { state, weights, optimizer, .. } = &self.trainer;
         let written = self.around.checkpoints.write(state, weights, optimizer, &mut *self.around.observe);
         let checkpoint = written.map_err(|source| TrainError::Save { step: state.step, source })?;
+        tracing::info!(step = state.step, digest = checkpoint.digest, bytes = checkpoint.bytes, "checkpoint written");
         self.running_time.note_now()?;
         self.around.report.event(ProgressBody::Checkpoint {
             step: state.step,
@@ -157,6 +158,7 @@ impl<'a> Course<'a> {
         if let Some(found) = found {
             let (step, tokens) = (state.step, found.tokens);
             let (loss, bits_per_byte) = (found.loss, found.bits_per_byte);
+            tracing::info!(step, loss, bits_per_byte, "hold-out measured");
             report.event(ProgressBody::Evaluation { step, loss, bits_per_byte, tokens })?;
         }
         if self.is_first_rank() {

@@ -149,7 +149,15 @@ fn of_model(error: &ModelError) -> ExitCode {
         ModelError::Fetch(HubError::Hash { .. }) => ExitCode::CorruptData,
         ModelError::Folder(ModelFolderError::Weights(_)) | ModelError::ReadTokenizer(_) => ExitCode::CorruptData,
         ModelError::Dataset(error) => of_dataset(error),
-        _ => ExitCode::InvalidConfig,
+        ModelError::Fetch(HubError::ParseUri(_) | HubError::FindLocal { .. } | HubError::ChooseFiles { .. })
+        | ModelError::FindFolder { .. }
+        | ModelError::NotAFolder { .. }
+        | ModelError::Folder(_)
+        | ModelError::ParseConfig { .. }
+        | ModelError::Config(_)
+        | ModelError::Vocabulary { .. }
+        | ModelError::Positions { .. }
+        | ModelError::Tokenizer { .. } => ExitCode::InvalidConfig,
     }
 }
 

@@ -88,7 +88,9 @@ fn check_rates(job: &TrainerJob) -> Result<(), JobError> {
     let norm = optimizer.max_grad_norm;
     require(norm.is_finite() && norm >= 0.0, "spec.optimizer.maxGradNorm", norm, "write 0 or more")?;
     let every = job.spec.checkpoint.every_steps;
-    require(every > 0, "spec.checkpoint.everySteps", every, "write 1 or more")
+    require(every > 0, "spec.checkpoint.everySteps", every, "write 1 or more")?;
+    let sequences = job.spec.evaluation.max_sequences;
+    require(sequences > 0, "spec.evaluation.maxSequences", sequences, "write 1 or more")
 }
 
 fn require(holds: bool, field: &'static str, found: impl ToString, remedy: &str) -> Result<(), JobError> {

@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use bedplate_crds::{
-    job::{TrainerJob, manifest::DatasetManifest},
+    job::TrainerJob,
     training_job::{ModelShape, ModelSource},
 };
 
-use crate::fixture::{Place, SEQUENCE_LENGTH, documents, events, failure, spawn, trainer, wait};
+use crate::fixture::{Place, SEQUENCE_LENGTH, documents, edit_manifest, events, failure, spawn, trainer, wait};
 
 /// Changes a good job, and checks how it is refused.
 fn refused(code: i32, parts: &[&str], change: impl FnOnce(&Place, &mut TrainerJob)) {
@@ -28,13 +28,6 @@ fn shape(job: &mut TrainerJob) -> &mut ModelShape {
         ModelSource::Config { config } => config,
         other => panic!("the fixture's model is a config, not {other:?}"),
     }
-}
-
-fn edit_manifest(dir: &Path, edit: impl FnOnce(&mut DatasetManifest)) {
-    let path = dir.join("manifest.json");
-    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    edit(&mut manifest);
-    fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
 #[test]
@@ -79,7 +72,7 @@ fn a_rank_beyond_the_job_is_refused() {
 
 #[test]
 fn a_model_that_does_not_fit_the_data_is_refused() {
-    refused(11, &["spec.model.config.vocab_size is 10", "tokenizer of Dataset data-0 has 300 entries"], |_, job| {
+    refused(11, &["spec.model.config.vocab_size is 10", "tokenizer of Dataset data-0 has 280 entries"], |_, job| {
         shape(job).vocab_size = Some(10);
     });
     refused(11, &["spec.model.config.max_position_embeddings is 16", "packing.sequenceLength of 32"], |_, job| {
@@ -137,7 +130,7 @@ fn datasets_that_do_not_go_together_are_refused() {
     refused(11, &["spec.data[1].dataset data-1 has tokenizerSha256", "with tokenizer.type load"], |place, job| {
         let other = place.path("other");
         fs::create_dir_all(&other).unwrap();
-        let tokenizer = bedplate_tokenizer::train_byte_level_bpe(documents("x").iter(), 280).unwrap();
+        let tokenizer = bedplate_tokenizer::train_byte_level_bpe(documents("x").iter(), 270).unwrap();
         crate::fixture::write_dataset(&other, SEQUENCE_LENGTH, &documents("x"), &tokenizer);
         *job = place.job("job", &[&job.dataset_dirs[0], &other]);
     });

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 pub const SEQUENCE_LENGTH: u32 = 32;
-pub const VOCAB_SIZE: u32 = 300;
+pub const VOCAB_SIZE: u32 = 280;
 /// Longest wait for anything in a test; reaching it is a failure.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -215,6 +215,14 @@ pub fn documents(seed: &str) -> Vec<String> {
         format!("pub fn {left}_{right}(value: u64) -> u64 {{ value + {} }}\n", index % 7)
     };
     (0..60).map(|index| (0..1 + index % 4).map(|offset| line(index * 5 + offset)).collect()).collect()
+}
+
+/// Changes the manifest of a Dataset.
+pub fn edit_manifest(dir: &Path, edit: impl FnOnce(&mut DatasetManifest)) {
+    let path = dir.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut manifest);
+    fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
 /// Writes documents, cut to sequences and joined two by two, as the Dataset pod does.

@@ -74,7 +74,7 @@ fn a_model_of_another_tokenizer_is_refused() {
     std::fs::create_dir_all(&other).unwrap();
     let texts: Vec<String> =
         (0..50).map(|n| format!("{} zebra quilt jumping vexed {n}\n", "wholly other words".repeat(n % 3))).collect();
-    let tokenizer = bedplate_tokenizer::train_byte_level_bpe(texts.iter(), 290).unwrap();
+    let tokenizer = bedplate_tokenizer::train_byte_level_bpe(texts.iter(), crate::fixture::VOCAB_SIZE).unwrap();
     crate::fixture::write_dataset(&other, 32, &texts, &tokenizer);
     let mut second = place.job("second", &[&other]);
     second.spec.model = ModelSource::TrainingJob { name: "first".to_owned() };

@@ -28,6 +28,9 @@ fn any_number_of_ranks_ends_in_the_same_bits() {
             .filter(|body| matches!(body, bedplate_crds::job::progress::ProgressBody::Evaluation { .. }))
             .collect::<Vec<_>>()
     };
+    let mut threads = place.job("threads", &[&data]);
+    threads.threads = 3;
+    assert_eq!(place.complete(&threads), digest, "three threads");
     for ranks in [2, 4, 8] {
         let mut job = place.job(&format!("ranks-{ranks}"), &[&data]);
         job.spec.evaluation.every_steps = 4;

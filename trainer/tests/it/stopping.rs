@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path, process::Command};
 
-use bedplate_crds::job::TrainerJob;
+use bedplate_crds::job::{TrainerJob, progress::ProgressBody};
 
-use crate::fixture::{Place, failure, signal, spawn, steps, wait, wait_until};
+use crate::fixture::{Place, events, failure, signal, spawn, steps, wait, wait_until};
 
 fn long_job(place: &Place, name: &str, data: &Path) -> TrainerJob {
     let mut job = place.job(name, &[data]);
@@ -37,6 +37,37 @@ fn a_signal_saves_the_step_at_hand_and_the_next_attempt_goes_on_from_it() {
         assert_eq!(place.complete(&job), digest);
         assert_eq!(steps(&job)[stopped_at as usize].step, stopped_at + 1, "no step is lost or repeated");
     }
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let place = Place::new();
+    let mut job = long_job(&place, "job", &place.dataset("data"));
+    // A step of many seconds, so that the first signal is still waiting for its end.
+    job.spec.schedule.global_batch_size = 1 << 20;
+    let mut child = place.start(&job, 0);
+    assert!(wait_until(|| events(&job).iter().any(|body| matches!(body, ProgressBody::Plan { .. }))), "it starts");
+    // Signals that arrive together count as one, so it gets another as long as it lives.
+    let ended = wait_until(|| {
+        signal(&child, "TERM");
+        child.try_wait().unwrap().is_some()
+    });
+    assert!(ended, "a second signal ends it");
+    assert_eq!(wait(child).code, None, "it ends by the signal");
+    assert!(steps(&job).is_empty());
+}
+
+#[test]
+fn a_signal_ends_the_waiting_for_other_ranks() {
+    let place = Place::new();
+    let mut job = long_job(&place, "job", &place.dataset("data"));
+    job.spec.parallelism.data = 2;
+    job.rendezvous = Some("127.0.0.1:0".to_owned());
+    let child = place.start(&job, 0);
+    assert!(wait_until(|| events(&job).iter().any(|body| matches!(body, ProgressBody::Plan { .. }))), "it waits");
+    signal(&child, "TERM");
+    assert_eq!(wait(child).code, Some(14));
+    assert_eq!(failure(&job).0, "stopped before all ranks had come together");
 }
 
 #[test]
@@ -76,6 +107,9 @@ fn a_disk_that_takes_no_more_ends_the_attempt_and_leaves_no_half_checkpoint() {
         "{message}"
     );
     assert!(message.contains("cannot write ") && message.contains("File too large"), "{message}");
+
+    let left: Vec<_> = fs::read_dir(job.output_dir.join("checkpoints")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 
     // With room again the same job goes on from its newest whole checkpoint: none.
     place.complete(&job);
