@@ -1,6 +1,6 @@
-//! Carries a trace across a process border as a W3C `traceparent` (<https://www.w3.org/TR/trace-context/>).
+//! Takes up a trace from across a process border as a W3C `traceparent` (<https://www.w3.org/TR/trace-context/>).
 //!
-//! Owns reading and writing it. Does nothing where no traces are exported.
+//! Owns reading it. Does nothing where no traces are exported.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use opentelemetry::{global, trace::TraceContextExt};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Name of the header, and of the variable in upper case.
+/// Name of the header.
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Makes `span` a child of the span that `traceparent` names. One that does not parse is ignored, as the standard asks.
@@ -21,9 +21,8 @@ pub fn continue_from(span: &Span, traceparent: &str) {
     }
 }
 
-/// The `traceparent` that names `span`, for whoever works on its behalf; none where no traces are exported.
-pub fn traceparent_of(span: &Span) -> Option<String> {
-    let mut carrier = HashMap::new();
-    global::get_text_map_propagator(|propagator| propagator.inject_context(&span.context(), &mut carrier));
-    carrier.remove(TRACEPARENT)
+/// Gives `span` the name it is exported under, once that is known; a recorded `otel.name` comes too late for a span that
+/// continues another.
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
 }

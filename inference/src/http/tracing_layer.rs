@@ -23,7 +23,6 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let span = tracing::info_span!(
         "request",
-        otel.name = Empty,
         otel.kind = "server",
         http.request.method = %request.method(),
         url.path = request.uri().path(),
@@ -66,7 +65,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 pub fn record_request(operation: &str, model: &str, requests: &[GenerateRequest]) {
     let span = Span::current();
     let Some(first) = requests.first() else { return };
-    span.record("otel.name", format!("{operation} {model}"));
+    trace_context::rename(&span, format!("{operation} {model}"));
     span.record("gen_ai.operation.name", operation);
     span.record("gen_ai.request.model", model);
     span.record("gen_ai.request.max_tokens", first.max_tokens);
