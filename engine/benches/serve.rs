@@ -1,7 +1,10 @@
-//! Serving speed of one model file: `cargo bench -p bedplate-engine --bench serve -- MODEL [THREADS]`.
+//! Serving speed of one model file: the engine's side of `cargo xtask bench serve-cpu`.
 //!
-//! Prints one JSON object a line. Rates are tokens per second, the best and the median of several runs; decoding starts
-//! behind a prompt of 64 tokens. Tokens are arbitrary: speed does not depend on them.
+//!     cargo bench -p bedplate-engine --bench serve -- --model MODEL.gguf|FOLDER [--threads 2]
+//!
+//! Prints one JSON object of figures: tokens per second (medians of several runs) of a prompt of 512 tokens, of 64 tokens
+//! decoded behind a prompt of 16, alone and in batches; loads per second; bytes. Tokens are arbitrary: speed does not
+//! depend on them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,30 +16,34 @@ use bedplate_engine::serving::{Chunk, KvCache, Runner, ServingModel};
 use serde_json::json;
 
 const BLOCK_SIZE: usize = 16;
-const PROMPT_LEN: usize = 512;
-const DECODE_START: usize = 64;
-const DECODE_LEN: usize = 32;
-const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
-const RUNS: usize = 7;
+const PREFILL_LEN: usize = 512;
+const PROMPT_LEN: usize = 16;
+const DECODE_LEN: usize = 64;
+const RUNS: usize = 3;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [path, threads @ ..] = &arguments[..] else {
-        eprintln!("usage: serve MODEL.gguf|FOLDER [THREADS]");
+    let arguments: Vec<String> = std::env::args().collect();
+    let value_of =
+        |flag: &str| arguments.iter().position(|argument| argument == flag).and_then(|at| arguments.get(at + 1));
+    let Some(path) = value_of("--model") else {
+        eprintln!("usage: serve --model MODEL.gguf|FOLDER [--threads 2]");
         std::process::exit(2);
     };
-    let threads = threads.first().map_or(2, |threads| threads.parse().expect("THREADS is a number"));
+    let threads = value_of("--threads").map_or(2, |threads| threads.parse().expect("--threads is a number"));
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the pool starts once");
     let start = Instant::now();
     let model = Arc::new(load(Path::new(path)));
     let load_seconds = start.elapsed().as_secs_f64();
-    println!("{}", json!({"measure": "load", "seconds": load_seconds, "weight_bytes": model.weight_bytes()}));
     let mut runner = Runner::new(model.clone());
-    report("prefill", 1, &rates(|| prefill(&mut runner, &model)));
-    for batch in BATCHES {
-        report("decode", batch, &rates(|| decode(&mut runner, &model, batch)));
+    let mut figures = json!({ "prefill 512": median(|| prefill(&mut runner, &model)) });
+    figures["decode"] = median(|| decode(&mut runner, &model, 1)).into();
+    for batch in [2, 4, 8, 16] {
+        figures[format!("decode, {batch} at once")] = median(|| decode(&mut runner, &model, batch)).into();
     }
-    println!("{}", json!({"measure": "resident", "bytes": resident_bytes()}));
+    figures["loads per second"] = (1.0 / load_seconds).into();
+    figures["bytes of weights"] = model.weight_bytes().into();
+    figures["bytes resident"] = resident_bytes().into();
+    println!("{figures}");
 }
 
 fn load(path: &Path) -> ServingModel {
@@ -48,16 +55,12 @@ fn load(path: &Path) -> ServingModel {
     ServingModel::from_gguf(&file).expect("the file holds a model")
 }
 
-fn rates(mut run: impl FnMut() -> f64) -> Vec<f64> {
+/// The middle of several runs, after one that is not counted.
+fn median(mut run: impl FnMut() -> f64) -> f64 {
     run();
     let mut rates: Vec<f64> = (0..RUNS).map(|_| run()).collect();
     rates.sort_by(f64::total_cmp);
-    rates
-}
-
-fn report(measure: &str, batch: usize, rates: &[f64]) {
-    let (best, median) = (rates[RUNS - 1], rates[RUNS / 2]);
-    println!("{}", json!({"measure": measure, "batch": batch, "best": best.round(), "median": median.round()}));
+    rates[RUNS / 2]
 }
 
 fn tokens(model: &ServingModel, len: usize) -> Vec<u32> {
@@ -66,17 +69,17 @@ fn tokens(model: &ServingModel, len: usize) -> Vec<u32> {
 
 /// Tokens per second of one prompt.
 fn prefill(runner: &mut Runner, model: &ServingModel) -> f64 {
-    let tokens = tokens(model, PROMPT_LEN);
-    let blocks: Vec<u32> = (0..PROMPT_LEN.div_ceil(BLOCK_SIZE) as u32).collect();
+    let tokens = tokens(model, PREFILL_LEN);
+    let blocks: Vec<u32> = (0..PREFILL_LEN.div_ceil(BLOCK_SIZE) as u32).collect();
     let mut cache = KvCache::new(model.config(), blocks.len(), BLOCK_SIZE);
     let start = Instant::now();
     runner.forward(&mut cache, &[Chunk { tokens: &tokens, start: 0, block_table: &blocks, wants_logits: true }]);
-    PROMPT_LEN as f64 / start.elapsed().as_secs_f64()
+    PREFILL_LEN as f64 / start.elapsed().as_secs_f64()
 }
 
 /// Tokens per second of `batch` sequences together, one token of each a step.
 fn decode(runner: &mut Runner, model: &ServingModel, batch: usize) -> f64 {
-    let tokens = tokens(model, DECODE_START + DECODE_LEN);
+    let tokens = tokens(model, PROMPT_LEN + DECODE_LEN);
     let blocks_each = tokens.len().div_ceil(BLOCK_SIZE);
     let blocks: Vec<u32> = (0..(batch * blocks_each) as u32).collect();
     let mut cache = KvCache::new(model.config(), blocks.len(), BLOCK_SIZE);
@@ -86,9 +89,9 @@ fn decode(runner: &mut Runner, model: &ServingModel, batch: usize) -> f64 {
         let chunks: Vec<Chunk<'_>> = blocks.chunks(blocks_each).map(chunk).collect();
         runner.forward(&mut cache, &chunks);
     };
-    step(0..DECODE_START);
+    step(0..PROMPT_LEN);
     let start = Instant::now();
-    (DECODE_START..tokens.len()).for_each(|position| step(position..position + 1));
+    (PROMPT_LEN..tokens.len()).for_each(|position| step(position..position + 1));
     (batch * DECODE_LEN) as f64 / start.elapsed().as_secs_f64()
 }
 

@@ -98,8 +98,8 @@ impl Kernel for Quantise<'_> {
             let largest = halves[0].abs().max(halves[1].abs()).reduce_max();
             let inverse = L::splat(if largest > 0.0 { LARGEST_QUANT / largest } else { 0.0 });
             let mut sum = 0;
-            for half in 0..2 {
-                let (high, low, part) = halves[half].mul(inverse).to_byte_pairs();
+            for (half, values) in halves.into_iter().enumerate() {
+                let (high, low, part) = values.mul(inverse).to_byte_pairs();
                 quants.high[half * LANES..][..LANES].copy_from_slice(&high);
                 quants.low[half * LANES..][..LANES].copy_from_slice(&low);
                 sum += part;

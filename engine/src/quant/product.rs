@@ -5,6 +5,9 @@
 //! `acc = fma(m, d_x * sum_x, acc)`, blocks ascending. Lanes are output rows and never meet, and several activation rows
 //! or panels go through the registers together only to read each weight once: no sum depends on which ones.
 
+// Registers are arrays that several loops index alike.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use half::{bf16, f16};

@@ -4,6 +4,9 @@
 //! lane `p mod 16`, outputs by position ascending. None of it depends on the block size or on other rows. The scores of
 //! one token are held whole (two passes), so that no sum is ever rescaled.
 
+// Registers are arrays that several loops index alike.
+#![allow(clippy::needless_range_loop)]
+
 use rayon::prelude::*;
 
 use super::kv_cache::{Geometry, KvCache, LayerCache, Layers};

@@ -98,7 +98,8 @@ impl Rotations {
     /// Fills the tables for `positions`: pair `i` turns by `position / theta^(2i / head_dim)`.
     pub(super) fn prepare(&mut self, positions: impl Iterator<Item = usize>, head_dim: usize, theta: f64) {
         self.half = head_dim / 2;
-        (self.cos.clear(), self.sin.clear());
+        self.cos.clear();
+        self.sin.clear();
         let frequencies: Vec<f64> =
             (0..self.half).map(|pair| theta.powf(-((2 * pair) as f64) / head_dim as f64)).collect();
         for position in positions {
