@@ -140,11 +140,39 @@ impl Place<'_> {
     }
 
     fn deserialize<T: DeserializeOwned>(&self, yaml: &str) -> Result<T, ManifestError> {
-        serde_saphyr::from_str(yaml).map_err(|error| ManifestError::Parse {
+        let mut field = String::new();
+        let parsed = serde_saphyr::with_deserializer_from_str(yaml, |deserializer| {
+            serde_path_to_error::deserialize(deserializer).map_err(|error| {
+                field = error.path().to_string();
+                error.into_inner()
+            })
+        });
+        parsed.map_err(|error| ManifestError::Parse {
             origin: self.origin.to_owned(),
             document: self.document,
-            reason: error.without_snippet().to_string(),
+            reason: reason(&field, error.without_snippet()),
         })
+    }
+}
+
+/// The field, as far as the parser got, and what is wrong with it in words that are not Rust's.
+fn reason(field: &str, error: &serde_saphyr::Error) -> String {
+    let text = match error {
+        serde_saphyr::Error::InvalidScalar { ty, location } => {
+            let wanted = match *ty {
+                "bool" => "true or false",
+                ty if ty.starts_with('u') => "a whole number, 0 or more",
+                ty if ty.starts_with('i') => "a whole number",
+                _ => "a number",
+            };
+            format!("must be {wanted}, at line {}, column {}", location.line(), location.column())
+        }
+        other => other.to_string(),
+    };
+    match field {
+        // The parser stopped before the first field.
+        "" | "." | "?" => text,
+        field => format!("{field}: {text}"),
     }
 }
 

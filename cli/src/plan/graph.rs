@@ -32,7 +32,8 @@ pub fn circles(located: &[Located], dependencies: &[Vec<usize>]) -> Vec<Refusal>
             let first = &located[circle[0]];
             let names: Vec<String> =
                 circle.iter().chain([&circle[0]]).map(|&index| located[index].resource.key().to_string()).collect();
-            let text = format!("{} is a circle; start one of them from a config or a uri", names.join(" waits for "));
+            let chain = names.join(", which waits for ").replacen(", which waits", " waits", 1);
+            let text = format!("{chain}; break the circle by starting one of them from a config or a uri");
             refusals.push(Refusal::at(&first.place, text));
         }
         told.push(start);

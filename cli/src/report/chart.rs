@@ -103,7 +103,8 @@ impl Chart {
         if !(self.from_zero && low == 0.0) {
             low -= room;
         }
-        Some(Scale { x: if x.1 > x.0 { x } else { (x.0 - 1.0, x.1 + 1.0) }, y: (low, high) })
+        // Every curve of a training begins at step 0, so that those beside each other can be compared.
+        Some(Scale { x: (0.0, x.1.max(1.0)), y: (low, high) })
     }
 
     fn draw_axes(&self, svg: &mut String, scale: &Scale) {
@@ -128,7 +129,7 @@ impl Chart {
         let _ = write!(
             svg,
             r#"<text class="tick" x="{}" y="{}" text-anchor="end">step</text>"#,
-            left - 8.0,
+            left - 14.0,
             SIZE.1 - bottom + 18.0
         );
         let y = SIZE.1 - bottom;

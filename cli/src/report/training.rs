@@ -123,7 +123,7 @@ fn charts(progress: &Progress, spec: &TrainingJobSpec) -> Vec<ChartCard> {
     vec![
         card(
             "Loss",
-            "nats per token",
+            "nats per token; dots: held-out",
             three_decimals,
             false,
             None,
@@ -143,7 +143,7 @@ fn charts(progress: &Progress, spec: &TrainingJobSpec) -> Vec<ChartCard> {
         ),
         card(
             "Learning rate",
-            "per step",
+            "of each step",
             short_scientific,
             true,
             None,

@@ -1,6 +1,7 @@
 //! The command line as a person uses it: the real binary, real sockets, real processes.
 
 mod chat;
+mod end_to_end;
 mod history;
 mod refusals;
 mod report;
