@@ -137,6 +137,8 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, content: Option<&[u8]>, m
     let mut header = tar::Header::new_ustar();
     header.set_mode(mode);
     header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_entry_type(if content.is_some() { tar::EntryType::Regular } else { tar::EntryType::Directory });
     let content = content.unwrap_or_default();
     header.set_size(content.len() as u64);
