@@ -158,7 +158,8 @@ impl CheckpointStore {
         Self { dir: dir.to_owned(), keep: keep.max(1) }
     }
 
-    /// Writes a checkpoint and returns once it is durable; `observe` is called after each phase.
+    /// Writes a checkpoint and returns once it is durable; `observe` is called after each phase. A failed one leaves
+    /// nothing behind, so that a full disk is not kept full by half a checkpoint.
     pub fn write(
         &self,
         state: &TrainerState,
@@ -166,9 +167,25 @@ impl CheckpointStore {
         observe: &mut dyn FnMut(CheckpointPhase),
     ) -> Result<Checkpoint, CheckpointError> {
         let target = self.dir.join(format!("{STEP_PREFIX}{:010}", state.step));
-        let failed = |source| CheckpointError::Write { path: target.clone(), source };
-        let staging = durable::staging_path(&target);
+        let written = self.write_to(&target, state, tensors, observe);
+        if written.is_err() {
+            // The error at hand is the one to report; what cannot be removed now goes with the next checkpoint.
+            let _ = durable::remove_dir_if_there(&durable::staging_path(&target));
+        }
+        written
+    }
+
+    fn write_to(
+        &self,
+        target: &Path,
+        state: &TrainerState,
+        tensors: CheckpointTensors<'_, '_>,
+        observe: &mut dyn FnMut(CheckpointPhase),
+    ) -> Result<Checkpoint, CheckpointError> {
+        let failed = |source| CheckpointError::Write { path: target.to_owned(), source };
+        let staging = durable::staging_path(target);
         durable::fresh_dir(&staging).map_err(failed)?;
+        self.remove_interrupted(Some(&staging)).map_err(failed)?;
         observe(CheckpointPhase::Started);
 
         let mut files = write_group(&staging, "model", tensors.weights)?;
@@ -180,13 +197,13 @@ impl CheckpointStore {
         durable::write_file(&staging.join(MANIFEST_FILE), &manifest.to_json()).map_err(failed)?;
         observe(CheckpointPhase::ManifestWritten);
 
-        durable::publish_dir(&staging, &target).map_err(failed)?;
+        durable::publish_dir(&staging, target).map_err(failed)?;
         observe(CheckpointPhase::Published);
         self.prune(state.step).map_err(failed)?;
         observe(CheckpointPhase::Pruned);
 
         let (digest, bytes) = (manifest.digest(), manifest.bytes());
-        Ok(Checkpoint { path: target, manifest, digest, bytes })
+        Ok(Checkpoint { path: target.to_owned(), manifest, digest, bytes })
     }
 
     /// The newest checkpoint all of whose files match their hashes.
@@ -227,16 +244,22 @@ impl CheckpointStore {
         Ok(steps)
     }
 
-    /// Removes what `newest`, just published, makes superfluous: older checkpoints beyond the bound, damaged ones of a
-    /// later step (training resumed before them), and what interrupted attempts left.
+    /// Removes what `newest`, just published, makes superfluous: older checkpoints beyond the bound, and damaged ones of
+    /// a later step (training resumed before them).
     fn prune(&self, newest: u64) -> io::Result<()> {
         let (later, kept): (Vec<_>, Vec<_>) = self.steps()?.into_iter().partition(|(step, _)| *step > newest);
         for (_, path) in later.into_iter().chain(kept.into_iter().skip(self.keep)) {
             durable::remove_dir_if_there(&path)?;
         }
+        self.remove_interrupted(None)
+    }
+
+    /// Removes what interrupted attempts left, all but `current`.
+    fn remove_interrupted(&self, current: Option<&Path>) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&format!(".{STEP_PREFIX}"))) {
+            let is_left = entry.file_name().to_str().is_some_and(|name| name.starts_with(&format!(".{STEP_PREFIX}")));
+            if is_left && current != Some(entry.path().as_path()) {
                 durable::remove_dir_if_there(&entry.path())?;
             }
         }

@@ -115,3 +115,19 @@ fn training_on_from_an_earlier_step_removes_the_damaged_later_ones() {
     assert!(!damaged.exists());
     assert_eq!(newest(&store), (2, 0));
 }
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(root.path(), 2);
+    write(&store, 1, &W);
+    // A file in the way of the folder that the older one of the same step would be moved to.
+    fs::create_dir_all(root.path().join("step-0000000002")).unwrap();
+    fs::write(root.path().join(".step-0000000002.replaced"), "in the way").unwrap();
+    let tensor = NamedTensor { name: "w".to_owned(), shape: vec![3], data: W.as_slice() };
+    let tensors = CheckpointTensors { weights: std::slice::from_ref(&tensor), optimizer: &[] };
+    let error = store.write(&state(2), tensors, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot write checkpoint "), "{error}");
+    assert!(!root.path().join(".step-0000000002.staging").exists());
+    assert_eq!(newest(&store), (1, 1));
+}
