@@ -4,10 +4,11 @@
 //! run goes on behind the last whole file. Never splits or packs.
 
 pub mod store;
+mod words;
 
-use bedplate_crds::job::manifest::StageCounts;
+use bedplate_crds::{dataset::TokenizerSource, job::manifest::StageCounts};
 use bedplate_telemetry::progress::ProgressError;
-use bedplate_tokenizer::{Tokenizer, TokenizerError};
+use bedplate_tokenizer::TokenizerError;
 use rayon::prelude::*;
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     workspace,
 };
 use store::{TokenFile, Width};
+use words::WordCache;
 
 /// Name of the stage in events.
 const STAGE: &str = "tokenize";
@@ -61,7 +63,9 @@ pub fn run(
     let key = record::key_of(&(CODE_VERSION, &vocabulary.sha256, vocabulary.end_of_text_id));
     let folder = context.workspace.folder(&format!("tokens/{}", &key[..16]))?;
     let width = Width::for_vocabulary(vocabulary.tokenizer.vocab_size());
-    let mut work = Work { context, clean, vocabulary, counts: counts(), is_cached: true };
+    let is_trained = matches!(context.job.spec.tokenizer, TokenizerSource::Train { .. });
+    let words = is_trained.then(WordCache::new);
+    let mut work = Work { context, clean, vocabulary, counts: counts(), is_cached: true, words };
     let mut files = Vec::with_capacity(clean.segments.len());
     for segment in &clean.segments {
         let file = TokenFile { path: folder.join(format!("{}.tokens", &segment.digest[..32])), width };
@@ -90,6 +94,7 @@ struct Work<'a> {
     vocabulary: &'a Vocabulary,
     counts: StageCounts,
     is_cached: bool,
+    words: Option<WordCache>,
 }
 
 impl Work<'_> {
@@ -122,7 +127,7 @@ impl Work<'_> {
     fn batch(&mut self, batch: Vec<(ContentDigest, String)>, writer: &mut store::Writer) -> Result<(), TokenizeError> {
         self.context.stop.check()?;
         let end = self.vocabulary.end_of_text_id;
-        for ((digest, text), tokens) in batch.iter().zip(encode_all(&self.vocabulary.tokenizer, &batch)) {
+        for ((digest, text), tokens) in batch.iter().zip(self.encode_all(&batch)) {
             let mut tokens = tokens.map_err(TokenizeError::Encode)?;
             tokens.push(end);
             self.counts.documents_in += 1;
@@ -136,26 +141,31 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
 
-/// Tokens of every document, in order. Long documents keep every thread busy as well, because pieces are shared out.
-fn encode_all(tokenizer: &Tokenizer, batch: &[(ContentDigest, String)]) -> Vec<Result<Vec<u32>, TokenizerError>> {
-    let all: Vec<(usize, &str)> = batch
-        .iter()
-        .enumerate()
-        .flat_map(|(index, (_, text))| pieces(text, PIECE_BYTES).map(move |piece| (index, piece)))
-        .collect();
-    let encoded: Vec<_> = all.par_iter().map(|(index, piece)| (*index, tokenizer.encode(piece, false))).collect();
-    let mut documents: Vec<Result<Vec<u32>, TokenizerError>> = batch.iter().map(|_| Ok(Vec::new())).collect();
-    for (index, tokens) in encoded {
-        match (&mut documents[index], tokens) {
-            (Ok(document), Ok(tokens)) if document.is_empty() => *document = tokens,
-            (Ok(document), Ok(tokens)) => document.extend(tokens),
-            (document, Err(error)) => *document = Err(error),
-            (Err(_), Ok(_)) => {}
+    /// Tokens of every document, in order. Long documents keep every thread busy as well, because pieces are shared out.
+    fn encode_all(&self, batch: &[(ContentDigest, String)]) -> Vec<Result<Vec<u32>, TokenizerError>> {
+        let tokenizer = &self.vocabulary.tokenizer;
+        let encode = |piece: &str| match &self.words {
+            Some(words) => words.encode(tokenizer, piece),
+            None => tokenizer.encode(piece, false),
+        };
+        let all: Vec<(usize, &str)> = batch
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (_, text))| pieces(text, PIECE_BYTES).map(move |piece| (index, piece)))
+            .collect();
+        let encoded: Vec<_> = all.par_iter().map(|(index, piece)| (*index, encode(piece))).collect();
+        let mut documents: Vec<Result<Vec<u32>, TokenizerError>> = batch.iter().map(|_| Ok(Vec::new())).collect();
+        for (index, tokens) in encoded {
+            match (&mut documents[index], tokens) {
+                (Ok(document), Ok(tokens)) if document.is_empty() => *document = tokens,
+                (Ok(document), Ok(tokens)) => document.extend(tokens),
+                (document, Err(error)) => *document = Err(error),
+                (Err(_), Ok(_)) => {}
+            }
         }
+        documents
     }
-    documents
 }
 
 fn counts() -> StageCounts {
