@@ -222,8 +222,8 @@ impl Maker {
         let opts = self
             .opts("cache_config_info", "Sizes of the KV cache")
             .const_label("block_size", sizes.block_size.to_string())
-            .const_label("num_gpu_blocks", "0")
-            .const_label("num_cpu_blocks", sizes.num_blocks.to_string());
+            // What routers read, whatever the device is; vLLM's CPU backend does the same.
+            .const_label("num_gpu_blocks", sizes.num_blocks.to_string());
         self.register(IntGauge::with_opts(opts)).set(1);
     }
 }

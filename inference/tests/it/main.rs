@@ -1,5 +1,7 @@
 //! The served endpoint from outside: a small random model over real sockets, a real model file, and the `openai` client.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 mod bad_input;
 mod batching;
 mod chat;
