@@ -2,6 +2,8 @@
 # Checks for what the build and its tests need, installs what a package manager of the machine can bring, says the rest in one line.
 set -euo pipefail
 command -v cargo >/dev/null || { echo "setup: cargo is missing; install a Rust toolchain with rustup first" >&2; exit 1; }
+# The pinned toolchain with its components and the musl target; does nothing where it is there.
+! command -v rustup >/dev/null || rustup toolchain install >/dev/null 2>&1 || { echo "setup: rustup cannot install the toolchain of rust-toolchain.toml; run 'rustup toolchain install' to see why" >&2; exit 1; }
 need=()
 command -v cc >/dev/null || need+=(build-essential)
 command -v python3 >/dev/null || need+=(python3)
