@@ -56,7 +56,7 @@ impl Bench {
 fn batch(vocab_size: usize) -> Batch {
     let rows = SHAPE.micro_batch_size * SHAPE.sequence_length;
     let text: Vec<u32> =
-        (0..=rows as u64).map(|index| ((index * 2_654_435_761 >> 7) % vocab_size as u64) as u32).collect();
+        (0..=rows as u64).map(|index| (((index * 2_654_435_761) >> 7) % vocab_size as u64) as u32).collect();
     let segment_lengths = vec![vec![SHAPE.sequence_length as u32]; SHAPE.micro_batch_size];
     Batch { tokens: text[..rows].to_vec(), targets: text[1..].to_vec(), segment_lengths }
 }

@@ -1,11 +1,13 @@
 //! Sixteen f32 lanes: the vector that serving's kernels are written in, once, for every instruction set.
 //!
-//! Owns the choice of the instruction set, the trait and its two implementations (portable arrays, AVX-512 registers).
-//! Every operation is exact or correctly rounded, so both give the same bits. Never knows what is computed.
+//! Owns the choice of the instruction set, the trait and its implementations (portable arrays, AVX2, AVX-512). Every
+//! operation is exact or correctly rounded, so all give the same bits. Never knows what is computed.
 //!
 //! Kernels are loops and `#[inline(always)]` functions. They hand no closure that computes on lanes to anybody: what is
 //! not inlined into `run_avx512` is compiled without its instructions, and each of them becomes a call.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
@@ -24,7 +26,7 @@ pub(crate) const LANES: usize = 16;
 pub(crate) enum Isa {
     /// Portable arrays with the target's baseline instructions.
     Baseline,
-    /// Portable arrays, compiled for AVX2, FMA and F16C.
+    /// Pairs of AVX2 registers with FMA and F16C (Haswell, Zen and later).
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 registers with VNNI (Ice Lake, Zen 4 and later).
@@ -94,7 +96,7 @@ fn has_avx512() -> bool {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn run_avx2(kernel: impl Kernel) {
-    kernel.run::<Portable>();
+    kernel.run::<avx2::Avx2>();
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -184,6 +186,11 @@ pub(crate) trait Lanes: Copy {
     fn high_nibbles(bytes: Self::Bytes) -> Self::Bytes;
     /// Adds to each lane the product of its four unsigned bytes with the same four signed ones.
     fn dot(sums: Self::Ints, unsigned: Self::Bytes, signed: [i8; 4]) -> Self::Ints;
+    /// The same for unsigned bytes of at most 15, which some instruction sets multiply faster.
+    #[inline(always)]
+    fn dot_nibbles(sums: Self::Ints, unsigned: Self::Bytes, signed: [i8; 4]) -> Self::Ints {
+        Self::dot(sums, unsigned, signed)
+    }
 
     /// Largest lane.
     #[inline(always)]

@@ -186,10 +186,10 @@ impl<const OFFSET: i32, const HALVES: usize> Quants for FourBits<OFFSET, HALVES>
         let (first, second) = (L::low_nibbles(weights), L::high_nibbles(weights));
         for r in 0..R {
             let quants = &quants[r][block];
-            low[r] = L::dot(low[r], first, four(&quants.low, index));
-            high[r] = L::dot(high[r], first, four(&quants.high, index));
-            low[r] = L::dot(low[r], second, four(&quants.low, BLOCK_LEN / 8 + index));
-            high[r] = L::dot(high[r], second, four(&quants.high, BLOCK_LEN / 8 + index));
+            low[r] = L::dot_nibbles(low[r], first, four(&quants.low, index));
+            high[r] = L::dot_nibbles(high[r], first, four(&quants.high, index));
+            low[r] = L::dot_nibbles(low[r], second, four(&quants.low, BLOCK_LEN / 8 + index));
+            high[r] = L::dot_nibbles(high[r], second, four(&quants.high, BLOCK_LEN / 8 + index));
         }
     }
 }

@@ -52,9 +52,8 @@ impl Kernel for Everything<'_> {
     fn run<L: Lanes>(self) {
         let [a, b, c] = self.floats.map(|values| L::load(&values));
         let halves: &[u8; 2 * LANES] = self.bytes.first_chunk().expect("64 bytes hold 32");
-        let four = [-128, 127, 5, -1];
+        let four = [-128, -128, 127, -1];
         let bytes = L::bytes(self.bytes);
-        let dot = |bytes| L::to_floats(L::dot(L::ints(-7), bytes, four));
         let results = [
             a.add(b),
             a.sub(b),
@@ -70,9 +69,9 @@ impl Kernel for Everything<'_> {
             exp(a),
             L::load_f16(halves),
             L::load_bf16(halves),
-            dot(bytes),
-            dot(L::low_nibbles(bytes)),
-            dot(L::high_nibbles(bytes)),
+            L::to_floats(L::dot(L::ints(-7), bytes, four)),
+            L::to_floats(L::dot_nibbles(L::ints(-7), L::low_nibbles(bytes), four)),
+            L::to_floats(L::dot_nibbles(L::ints(-7), L::high_nibbles(bytes), four)),
             L::to_floats(L::join_bytes(L::ints(-3), L::ints(100))),
             L::splat(a.reduce_sum()),
             L::splat(a.reduce_max()),
