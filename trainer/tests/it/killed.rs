@@ -1,6 +1,6 @@
 //! kill -9 in every phase of a checkpoint: nothing but the steps since the last one is lost.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, path::Path, process::Command};
 
 use bedplate_engine::checkpoint::CheckpointPhase;
 use bedplate_trainer::{
@@ -22,7 +22,7 @@ const CHECKPOINT: usize = 2;
 #[test]
 fn in_each_phase_of_a_checkpoint_and_ends_in_the_same_bits() {
     if let (Ok(job), Ok(phase)) = (env::var(JOB), env::var(PHASE)) {
-        die_in(&job.into(), &phase);
+        die_in(Path::new(&job), &phase);
     }
     let place = Place::new();
     let data = place.dataset("data");
@@ -44,7 +44,7 @@ fn in_each_phase_of_a_checkpoint_and_ends_in_the_same_bits() {
     }
 }
 
-fn die_in(path: &PathBuf, phase: &str) -> ! {
+fn die_in(path: &Path, phase: &str) -> ! {
     let job = job::read(path).unwrap();
     let mut seen = 0;
     let mut observe = |at: CheckpointPhase| {

@@ -1,5 +1,7 @@
 //! The trainer as it is run: real processes, real files, small models.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
 mod bad_input;
 mod fixture;
 mod handover;
