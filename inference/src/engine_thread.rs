@@ -146,6 +146,8 @@ impl Engine {
             self.forget_cancelled();
             let step = self.scheduler.schedule();
             self.book_scheduled(&step);
+            // Before the tokens leave, too: a long prompt is seen to run while it does, and never after its first token.
+            self.publish();
             let drawn = self.compute(&step);
             self.commit(&step, &drawn);
             self.publish();
