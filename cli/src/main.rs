@@ -44,7 +44,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
 }
 
 fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let _telemetry = bedplate_telemetry::logging::init("bedplate");
+    let _telemetry = asks_for_telemetry().then(|| bedplate_telemetry::logging::init("bedplate"));
     let resume = std::env::args().map(|argument| shell_quoted(&argument)).collect::<Vec<_>>().join(" ");
     // Children must be started by this very thread (see `process::tether`), which `block_on` keeps to.
     match runtime()?.block_on(run::run(args, &resume)) {
@@ -54,6 +54,11 @@ fn run(args: RunArgs) -> anyhow::Result<u8> {
             Ok(error.exit_code())
         }
     }
+}
+
+/// Log lines would run through the bars: they are for whoever asks for them.
+fn asks_for_telemetry() -> bool {
+    ["RUST_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// One line, or one for each problem. Nobody is there to be told when standard error is closed.

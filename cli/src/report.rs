@@ -85,7 +85,8 @@ struct ResourceRow {
     class: &'static str,
     reason: Option<String>,
     message: Option<String>,
-    result: Option<String>,
+    digest: Option<String>,
+    url: Option<String>,
     time: Option<String>,
 }
 
@@ -156,7 +157,8 @@ fn resource_row(entry: &Entry) -> ResourceRow {
         class: class(record.phase),
         reason: record.reason.map(|reason| reason.to_string()),
         message: record.message.clone().filter(|_| record.phase == Phase::Failed),
-        result: record.url.clone().or(digest),
+        digest,
+        url: record.url.clone(),
         time: record.started_at.and_then(lasted).map(figures::duration),
     }
 }

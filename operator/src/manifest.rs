@@ -169,9 +169,9 @@ fn reason(field: &str, error: &serde_saphyr::Error) -> String {
         }
         other => other.to_string(),
     };
-    match field {
-        // The parser stopped before the first field.
-        "" | "." | "?" => text,
+    // Where the YAML itself is broken the last part is not known.
+    match field.trim_end_matches('?').trim_end_matches('.') {
+        "" => text,
         field => format!("{field}: {text}"),
     }
 }

@@ -13,7 +13,7 @@ const BOX: (f64, f64) = (214.0, 62.0);
 /// Space between two boxes, across and down.
 const GAP: (f64, f64) = (54.0, 18.0);
 /// Characters that fit a box: of its name, and of the smaller line below.
-const BOX_CHARS: (usize, usize) = (20, 26);
+const BOX_CHARS: (usize, usize) = (19, 26);
 
 /// The diagram.
 #[derive(Serialize)]

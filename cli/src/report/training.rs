@@ -206,7 +206,7 @@ fn samples(progress: &Progress) -> Vec<SampleRow> {
         .map(|sample| SampleRow {
             step: figures::count(sample.value.step),
             prompt: cut(&sample.value.prompt, SAMPLE_CHARS),
-            completion: cut(&sample.value.completion, SAMPLE_CHARS),
+            completion: cut(sample.value.completion.trim_end(), SAMPLE_CHARS),
         })
         .collect()
 }

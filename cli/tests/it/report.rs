@@ -38,7 +38,7 @@ fn curves_lineage_and_figures_are_there() {
         "exactDedup",
         "1.250",
         "Asked and answered",
-        "digest dddd01234567",
+        "dddd0123456789ab",
     ] {
         assert!(page.contains(wanted), "{wanted}");
     }
