@@ -12,6 +12,7 @@ pub mod restart;
 pub mod schedule;
 mod signals;
 pub mod supervise;
+pub mod told;
 
 use std::{rc::Rc, time::Duration};
 
@@ -32,7 +33,8 @@ use self::{
     prepare::Prepared,
     schedule::{Place, Schedule},
     signals::Signals,
-    supervise::{Ending, Stop, Supervisor, Update},
+    supervise::Supervisor,
+    told::{Ending, Stop, Update},
 };
 use crate::{
     args::RunArgs,

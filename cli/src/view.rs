@@ -15,6 +15,8 @@ pub struct Live {
     pub fraction: Option<f64>,
     /// Figures.
     pub text: String,
+    /// Whether a line that stays has said the same.
+    pub told: bool,
 }
 
 /// A place to show things.

@@ -5,7 +5,7 @@
 use bedplate_crds::job::progress::{ProgressBody, ProgressEvent};
 use chrono::Utc;
 
-use super::supervise::{Ending, Failure, Update};
+use super::told::{Ending, Failure, Update};
 use crate::{
     plan::Task,
     progress::{Progress, tail::Tail},

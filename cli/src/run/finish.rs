@@ -5,7 +5,7 @@ use std::{path::Path, rc::Rc};
 use bedplate_crds::model_deployment::ServedModel;
 use bedplate_operator::resource::AnyResource;
 
-use super::{Run, board::Entry, supervise::Failure};
+use super::{Run, board::Entry, told::Failure};
 use crate::{
     figures,
     outcome::{Outcome, reason_of_stopped},

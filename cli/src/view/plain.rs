@@ -52,8 +52,8 @@ impl View for Plain {
             return;
         }
         live.text.clone_into(&mut self.rows[row].text);
-        self.rows[row].shown = false;
-        if self.rows[row].last.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
+        self.rows[row].shown = live.told;
+        if !live.told && self.rows[row].last.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
             self.print(row);
         }
     }

@@ -27,6 +27,7 @@ pub fn live(kind: Kind, progress: &Progress) -> Live {
         Kind::TrainingJob => training(progress),
         Kind::ModelDeployment => Live {
             fraction: None,
+            told: progress.url.is_some(),
             text: progress.url.as_ref().map_or("loading the model".to_owned(), |url| format!("serving at {url}")),
         },
     }
@@ -34,7 +35,7 @@ pub fn live(kind: Kind, progress: &Progress) -> Live {
 
 fn dataset(progress: &Progress) -> Live {
     let Some(stage) = progress.current_stage() else {
-        return Live { fraction: None, text: "starting".to_owned() };
+        return Live { text: "starting".to_owned(), ..Live::default() };
     };
     let text = format!(
         "{:<10} {} documents, {}",
@@ -42,12 +43,12 @@ fn dataset(progress: &Progress) -> Live {
         figures::count(stage.documents_out),
         figures::bytes(stage.bytes_out)
     );
-    Live { fraction: stage.fraction.or(stage.done.then_some(1.0)), text }
+    Live { fraction: stage.fraction.or(stage.done.then_some(1.0)), text, told: stage.done }
 }
 
 fn training(progress: &Progress) -> Live {
     let Some(last) = progress.steps.last().filter(|_| progress.steps_taken > 0) else {
-        return Live { fraction: None, text: "starting".to_owned() };
+        return Live { text: "starting".to_owned(), ..Live::default() };
     };
     let step = &last.value;
     let eta = progress.remaining_seconds().map_or(String::new(), |left| format!("  ETA {}", figures::seconds(left)));
@@ -59,7 +60,7 @@ fn training(progress: &Progress) -> Live {
         figures::scientific(step.learning_rate),
         figures::short(step.tokens_per_second),
     );
-    Live { fraction: Some(step.step as f64 / step.max_steps.max(1) as f64), text }
+    Live { fraction: Some(step.step as f64 / step.max_steps.max(1) as f64), text, told: false }
 }
 
 /// The line that an event leaves, if any.
