@@ -8,7 +8,7 @@ state=${BEDPLATE_STATE:-.bedplate}
 release=$CARGO_TARGET_DIR/release
 inputs=$state/inputs
 
-packages=(bedplate-cli bedplate-dataset bedplate-trainer bedplate-inference xtask)
+packages=(bedplate bedplate-dataset bedplate-trainer bedplate-inference xtask)
 cargo build --release "${packages[@]/#/--package=}"
 
 mkdir -p "$inputs/models"
