@@ -29,6 +29,7 @@ impl KvFormat {
 /// Sizes of a block and its parts, in elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
+    pub(super) num_blocks: usize,
     pub(super) num_heads: usize,
     pub(super) head_dim: usize,
     pub(super) block_size: usize,
@@ -39,8 +40,9 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    fn new(config: &ModelConfig, block_size: usize) -> Self {
+    fn new(config: &ModelConfig, num_blocks: usize, block_size: usize) -> Self {
         Self {
+            num_blocks,
             num_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
             block_size,
@@ -57,16 +59,23 @@ impl Geometry {
         self.block_size * self.value_stride
     }
 
+    /// Which part is that of one head in one block. A head's blocks lie side by side: blocks of a sequence tend to follow
+    /// one another, and its keys are then read straight through.
+    fn place(&self, block: u32, head: usize) -> usize {
+        assert!((block as usize) < self.num_blocks, "block {block} is outside the cache");
+        head * self.num_blocks + block as usize
+    }
+
     /// Keys of one head in one block, `[head_dim, key_stride]`.
     pub(super) fn keys<E>(self, keys: &[E], block: u32, head: usize) -> &[E] {
         let len = self.keys_per_head();
-        &keys[(block as usize * self.num_heads + head) * len..][..len]
+        &keys[self.place(block, head) * len..][..len]
     }
 
     /// Values of one head in one block, `[block_size, value_stride]`.
     pub(super) fn values<E>(self, values: &[E], block: u32, head: usize) -> &[E] {
         let len = self.values_per_head();
-        &values[(block as usize * self.num_heads + head) * len..][..len]
+        &values[self.place(block, head) * len..][..len]
     }
 }
 
@@ -78,8 +87,8 @@ pub(super) struct LayerCache<E> {
 }
 
 impl<E: Element> LayerCache<E> {
-    fn new(geometry: &Geometry, num_blocks: usize) -> Self {
-        let heads = num_blocks * geometry.num_heads;
+    fn new(geometry: &Geometry) -> Self {
+        let heads = geometry.num_blocks * geometry.num_heads;
         // Zeroed by the system page by page as blocks are first used, not here.
         let zeros = |len| bytemuck::allocation::zeroed_vec(len);
         Self { keys: zeros(heads * geometry.keys_per_head()), values: zeros(heads * geometry.values_per_head()) }
@@ -87,14 +96,14 @@ impl<E: Element> LayerCache<E> {
 
     /// Stores `key` and `value`, each `[heads * head_dim]`, in slot `slot` of `block`.
     fn write(&mut self, geometry: &Geometry, (block, slot): (u32, usize), key: &[f32], value: &[f32]) {
-        let first = block as usize * geometry.num_heads;
         let heads = key.chunks_exact(geometry.head_dim).zip(value.chunks_exact(geometry.head_dim));
         for (head, (key, value)) in heads.enumerate() {
-            let keys = &mut self.keys[(first + head) * geometry.keys_per_head()..][..geometry.keys_per_head()];
+            let place = geometry.place(block, head);
+            let keys = &mut self.keys[place * geometry.keys_per_head()..][..geometry.keys_per_head()];
             for (keys, key) in keys.chunks_exact_mut(geometry.key_stride).zip(key) {
                 keys[slot] = E::narrow(*key);
             }
-            let start = (first + head) * geometry.values_per_head() + slot * geometry.value_stride;
+            let start = place * geometry.values_per_head() + slot * geometry.value_stride;
             self.values[start..].iter_mut().zip(value).for_each(|(stored, value)| *stored = E::narrow(*value));
         }
     }
@@ -123,10 +132,10 @@ impl KvCache {
     /// The same in another number format.
     pub fn with_format(config: &ModelConfig, num_blocks: usize, block_size: usize, format: KvFormat) -> Self {
         assert!(block_size > 0, "a block holds at least one token");
-        let geometry = Geometry::new(config, block_size);
+        let geometry = Geometry::new(config, num_blocks, block_size);
         let layers = match format {
-            KvFormat::F32 => Layers::F32(layers(config, &geometry, num_blocks)),
-            KvFormat::F16 => Layers::F16(layers(config, &geometry, num_blocks)),
+            KvFormat::F32 => Layers::F32(layers(config, &geometry)),
+            KvFormat::F16 => Layers::F16(layers(config, &geometry)),
         };
         Self { geometry, layers }
     }
@@ -138,7 +147,7 @@ impl KvCache {
 
     /// Bytes of one block over all layers in `format`.
     pub fn bytes_per_block_in(config: &ModelConfig, block_size: usize, format: KvFormat) -> u64 {
-        let geometry = Geometry::new(config, block_size);
+        let geometry = Geometry::new(config, 1, block_size);
         let per_head = geometry.keys_per_head() + geometry.values_per_head();
         (config.num_hidden_layers * geometry.num_heads * per_head * format.num_bytes()) as u64
     }
@@ -152,6 +161,6 @@ impl KvCache {
     }
 }
 
-fn layers<E: Element>(config: &ModelConfig, geometry: &Geometry, num_blocks: usize) -> Vec<LayerCache<E>> {
-    (0..config.num_hidden_layers).map(|_| LayerCache::new(geometry, num_blocks)).collect()
+fn layers<E: Element>(config: &ModelConfig, geometry: &Geometry) -> Vec<LayerCache<E>> {
+    (0..config.num_hidden_layers).map(|_| LayerCache::new(geometry)).collect()
 }
