@@ -3,6 +3,7 @@
 use std::{io, path::Path};
 
 use bedplate_crds::job::exit::ExitCode;
+use bedplate_hub::HubError;
 use bedplate_telemetry::progress::ProgressError;
 use bedplate_tokenizer::shard::ShardError;
 
@@ -176,6 +177,9 @@ fn load(error: &LoadError) -> Cause<'_> {
         LoadError::ParseUri { .. } | LoadError::Find { .. } | LoadError::Size { .. } => Cause::Input,
         LoadError::Fetch(error) => remote(error),
         LoadError::Read(error) => read(error),
+        LoadError::Hub(HubError::ParseUri(_) | HubError::FindLocal { .. } | HubError::ChooseFiles { .. }) => {
+            Cause::Input
+        }
         LoadError::Hub(_) => Cause::Network,
         LoadError::Keep(_) => Cause::Disk,
     }

@@ -68,6 +68,11 @@ fn take_one(counter: &AtomicU32) -> bool {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
+/// Names a content; shorter than a sha256, which the hub's clients would check.
+fn tag_of(content: &[u8]) -> String {
+    blake3::hash(content).to_hex()[..40].to_owned()
+}
+
 async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -85,13 +90,15 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     }
     let Some(content) = store.files.get(&path) else { return StatusCode::NOT_FOUND.into_response() };
     let gets = if request.method() == Method::GET { store.gets.fetch_add(1, Ordering::Relaxed) } else { 0 };
-    let tag = if store.is_changing { format!("\"{gets}\"") } else { format!("\"{}\"", blake3::hash(content).to_hex()) };
+    let tag = if store.is_changing { format!("\"{gets}\"") } else { format!("\"{}\"", tag_of(content)) };
     let range = request.headers().get(header::RANGE).filter(|_| !store.ignores_ranges);
-    let offset: usize = range.map_or(0, |range| {
-        store.ranges.fetch_add(1, Ordering::Relaxed);
-        range.to_str().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap()
+    let (offset, end): (usize, usize) = range.map_or((0, content.len()), |range| {
+        let (begin, last) = range.to_str().unwrap().trim_start_matches("bytes=").split_once('-').unwrap();
+        let begin = begin.parse().unwrap();
+        store.ranges.fetch_add(u32::from(begin > 0), Ordering::Relaxed);
+        (begin, last.parse().map_or(content.len(), |last: usize| content.len().min(last + 1)))
     });
-    let rest = Bytes::copy_from_slice(&content[offset..]);
+    let rest = Bytes::copy_from_slice(&content[offset..end]);
     let length = rest.len();
     let body = match request.method() == Method::HEAD {
         true => Body::empty(),
@@ -109,10 +116,11 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag.parse().unwrap());
+    headers.insert("x-repo-commit", HeaderValue::from_static("0123456789abcdef0123456789abcdef01234567"));
     headers.insert(header::LAST_MODIFIED, HeaderValue::from_static("Wed, 21 Oct 2015 07:28:00 GMT"));
     headers.insert(header::CONTENT_LENGTH, length.into());
     if range.is_some() {
-        let span = format!("bytes {offset}-{}/{}", content.len() - 1, content.len());
+        let span = format!("bytes {offset}-{}/{}", end - 1, content.len());
         headers.insert(header::CONTENT_RANGE, span.parse().unwrap());
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
@@ -129,7 +137,7 @@ fn list(store: &Store, query: &str) -> Response {
     let keys: Vec<&String> = store.files.keys().filter(|key| key.starts_with(&prefix) && **key > after).collect();
     let page: String = keys.iter().take(2).map(|key| {
         let (size, name) = (store.files[*key].len(), key.trim_start_matches("bucket/"));
-        let tag = blake3::hash(&store.files[*key]).to_hex();
+        let tag = tag_of(&store.files[*key]);
         format!("<Contents><Key>{name}</Key><Size>{size}</Size><ETag>\"{tag}\"</ETag><LastModified>2015-10-21T07:28:00.000Z</LastModified></Contents>")
     }).collect();
     let next = keys.get(1).filter(|_| keys.len() > 2);
@@ -247,4 +255,35 @@ fn a_bucket_that_is_closed_or_missing_is_told() {
     run_s3(&folder, &server, &spec, "stranger")
         .assert_refused(InvalidConfig, &["spec.sources[0].uri", "AWS_ACCESS_KEY_ID"]);
     run_s3(&folder, &server, &spec, "reader").assert_refused(InvalidConfig, &["s3://bucket/corpus", "does not exist"]);
+}
+
+#[test]
+fn a_tokenizer_is_loaded_from_the_hub_and_from_a_server() {
+    let folder = Folder::with_prose(30);
+    folder.make(&spec());
+    let mut tokenizer = std::fs::read_to_string(folder.output("tokenizer.json")).unwrap();
+    tokenizer = tokenizer.replace("<|endoftext|>", "</s>");
+    let config = br#"{"eos_token":"</s>"}"#.to_vec();
+    let files = [
+        ("org/name/resolve/main/tokenizer.json", tokenizer.clone().into_bytes()),
+        ("org/name/resolve/main/tokenizer_config.json", config),
+        ("plain.json", std::fs::read(folder.output("tokenizer.json")).unwrap()),
+    ];
+    let files = files.map(|(path, content)| (path.to_owned(), content)).into();
+    let server = Server::start(Store { files, ..Store::default() });
+    let run = |uri: &str| {
+        let mut spec = spec();
+        spec["tokenizer"] = json!({ "type": "load", "uri": uri });
+        let mut command = command(&folder.job(&spec));
+        command.env("HF_ENDPOINT", format!("http://{}", server.address));
+        folder.finish(command)
+    };
+    let outcome = run("hf://org/name");
+    assert!(outcome.exit.is_some_and(|exit| exit.code() == 0), "{}", outcome.stderr);
+    assert!(tokenizer.as_bytes() == std::fs::read(folder.output("tokenizer.json")).unwrap());
+    assert!(folder.output("tokenizer_config.json").exists(), "what names the end of text comes along");
+    let outcome = run(&format!("http://{}/plain.json", server.address));
+    assert!(outcome.exit.is_some_and(|exit| exit.code() == 0), "{}", outcome.stderr);
+    run(&format!("http://{}/none.json", server.address))
+        .assert_refused(InvalidConfig, &["spec.tokenizer.uri", "does not exist"]);
 }
