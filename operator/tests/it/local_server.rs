@@ -186,7 +186,9 @@ fn a_user_who_is_not_root_has_a_server_too() {
     let dir = open_folder();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let program = dir.path().join("tests");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By a process of its own: were the copy open for writing here while another test forks, it could not be executed.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     let test = "local_server::a_private_server_keeps_what_it_was_told_and_leaves_nothing_running";
     let mut again = Command::new(program);
     again.args(["--exact", test]).env("TMPDIR", dir.path()).current_dir(dir.path()).gid(NOBODY).uid(NOBODY);
