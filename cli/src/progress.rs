@@ -168,7 +168,8 @@ impl Progress {
     }
 
     fn apply_stage(&mut self, event: &ProgressEvent) {
-        let ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, fraction, cached, done } = &event.body
+        let ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, fraction, cached, done, .. } =
+            &event.body
         else {
             return;
         };

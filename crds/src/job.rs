@@ -5,6 +5,7 @@
 pub mod exit;
 pub mod manifest;
 pub mod progress;
+pub mod termination;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,22 @@ pub struct JobMetadata {
     pub traceparent: Option<String>,
 }
 
+/// Where a pod reports its progress: the operator's progress API. A job without it keeps its progress file to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reporting {
+    /// Base URL of the progress API: `https://host:port`.
+    pub url: String,
+    /// PEM file with the certificate authority that the server's certificate is checked against.
+    pub ca_file: PathBuf,
+    /// File with the projected service-account token; read again for every call, since kubelet renews it.
+    pub token_file: PathBuf,
+    /// Kind of the resource: Dataset, TrainingJob or ModelDeployment.
+    pub kind: String,
+    /// Uid of the resource; the token's audience is `bedplate.dev/<uid>`.
+    pub uid: String,
+}
+
 /// Job file of `bedplate-dataset`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,6 +57,9 @@ pub struct DatasetJob {
     pub output_dir: PathBuf,
     /// File that progress events are appended to, one JSON object a line.
     pub progress_file: PathBuf,
+    /// Where progress is reported besides; none keeps it in the file alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporting: Option<Reporting>,
     /// Worker threads; 0 takes every core.
     #[serde(default)]
     pub threads: usize,
@@ -62,6 +82,9 @@ pub struct TrainerJob {
     pub output_dir: PathBuf,
     /// File that progress events are appended to by rank 0.
     pub progress_file: PathBuf,
+    /// Where progress is reported besides; none keeps it in the file alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporting: Option<Reporting>,
     /// Folder for a downloaded model to continue from. Default: `downloads/` in `outputDir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_dir: Option<PathBuf>,
@@ -97,6 +120,9 @@ pub struct InferenceJob {
     pub cache_dir: PathBuf,
     /// File that progress events are appended to.
     pub progress_file: PathBuf,
+    /// Where progress is reported besides; none keeps it in the file alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporting: Option<Reporting>,
     /// Threads; 0 takes every core.
     #[serde(default)]
     pub threads: usize,

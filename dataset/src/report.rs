@@ -59,6 +59,7 @@ impl Reporter {
             stage: counts.stage.clone(),
             documents_in: counts.documents_in,
             documents_out: counts.documents_out,
+            bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
             fraction: match extent {
                 Extent::Running(fraction) => fraction.map(|fraction| fraction.clamp(0.0, 1.0)),

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bedplate_crds::dataset::Storage;
+use bedplate_crds::{dataset::Storage, job::Reporting};
 
 use crate::resource::{Kind, Metadata};
 
@@ -37,10 +37,12 @@ pub struct Layout {
     pub memory_limit_bytes: u64,
     /// Bytes of the KV cache; 0 takes a share of what the machine has.
     pub kv_cache_bytes: u64,
+    /// Where the processes report their progress besides the file; none on a laptop.
+    pub reporting: Option<Reporting>,
 }
 
 impl Layout {
-    /// A layout with every limit at "what the machine has", no gRPC and no rendezvous.
+    /// A layout with every limit at "what the machine has", no gRPC, no rendezvous and no reporting.
     pub fn new(input_root: PathBuf, storage_root: PathBuf, cache_dir: PathBuf, http_address: String) -> Self {
         Self {
             input_root,
@@ -52,6 +54,7 @@ impl Layout {
             threads: 0,
             memory_limit_bytes: 0,
             kv_cache_bytes: 0,
+            reporting: None,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod manifest;
 pub mod model_deployment;
 mod pod;
+pub mod progress_api;
 pub mod references;
 pub mod resource;
 pub mod store;

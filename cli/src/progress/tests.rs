@@ -25,7 +25,8 @@ fn event(body: ProgressBody) -> ProgressEvent {
 
 fn stage(name: &str, cached: bool, done: bool) -> ProgressEvent {
     let stage = name.to_owned();
-    event(ProgressBody::Stage { stage, documents_in: 3, documents_out: 2, bytes_out: 9, fraction: None, cached, done })
+    let (documents_in, documents_out, bytes_in, bytes_out) = (3, 2, 12, 9);
+    event(ProgressBody::Stage { stage, documents_in, documents_out, bytes_in, bytes_out, fraction: None, cached, done })
 }
 
 #[test]

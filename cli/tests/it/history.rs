@@ -119,6 +119,7 @@ async fn a_thread_of_runs_is_listed_and_its_lineage_walked() {
         stage: "exactDedup".to_owned(),
         documents_in: 1200,
         documents_out: 1100,
+        bytes_in: 6_000_000,
         bytes_out: 5_000_000,
         fraction: None,
         cached: false,

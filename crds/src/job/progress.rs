@@ -35,6 +35,9 @@ pub enum ProgressBody {
         documents_in: u64,
         /// Documents that came out.
         documents_out: u64,
+        /// Bytes that went in; 0 in files of earlier releases.
+        #[serde(default)]
+        bytes_in: u64,
         /// Bytes that came out.
         bytes_out: u64,
         /// Share of the work done (0 to 1), where it is known.

@@ -14,6 +14,7 @@ fn job(engine: EngineArgs, kv_cache_bytes: u64) -> InferenceJob {
         grpc_address: None,
         cache_dir: "/cache".into(),
         progress_file: "/progress.jsonl".into(),
+        reporting: None,
         threads: 1,
         kv_cache_bytes,
         allow_any_origin: false,

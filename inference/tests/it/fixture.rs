@@ -94,6 +94,7 @@ pub fn job(folder: &Path) -> InferenceJob {
         grpc_address: Some("127.0.0.1:0".into()),
         cache_dir: std::env::temp_dir(),
         progress_file: std::env::temp_dir().join("unused.jsonl"),
+        reporting: None,
         threads: 2,
         kv_cache_bytes: 64 << 20,
         allow_any_origin: false,

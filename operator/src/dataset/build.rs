@@ -15,6 +15,7 @@ pub fn build(valid: &ValidDataset, plan: &DatasetPlan, layout: &Layout) -> Datas
         input_root: layout.input_root.clone(),
         output_dir: plan.output_dir.clone(),
         progress_file: progress_file(&plan.output_dir),
+        reporting: layout.reporting.clone(),
         threads: layout.threads,
     }
 }

@@ -18,6 +18,7 @@ pub fn build(valid: &ValidModelDeployment, plan: &ModelDeploymentPlan, layout: &
         grpc_address: layout.grpc_address.clone(),
         cache_dir: layout.cache_dir.clone(),
         progress_file: progress_file(&plan.output_dir),
+        reporting: layout.reporting.clone(),
         threads: layout.threads,
         kv_cache_bytes: layout.kv_cache_bytes,
         allow_any_origin: false,

@@ -142,7 +142,7 @@ async fn stage_upsert(
     body: &ProgressBody,
     connection: &mut PgConnection,
 ) -> Result<(), StoreError> {
-    let ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, fraction: _, cached, done } = body else {
+    let ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, cached, done, .. } = body else {
         return Ok(());
     };
     sqlx::query!(

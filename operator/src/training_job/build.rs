@@ -16,6 +16,7 @@ pub fn build(valid: &ValidTrainingJob, plan: &TrainingJobPlan, layout: &Layout) 
         model_dir: plan.model_dir.clone(),
         output_dir: plan.output_dir.clone(),
         progress_file: progress_file(&plan.output_dir),
+        reporting: layout.reporting.clone(),
         cache_dir: Some(layout.cache_dir.clone()),
         rendezvous: plan.rendezvous.clone(),
         threads: layout.threads,

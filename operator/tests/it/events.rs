@@ -56,6 +56,7 @@ pub fn stage(name: &str, documents_out: u64, done: bool) -> ProgressBody {
         stage: name.to_owned(),
         documents_in: 10,
         documents_out,
+        bytes_in: 1_000,
         bytes_out: documents_out * 100,
         fraction: Some(0.5),
         cached: false,

@@ -80,6 +80,7 @@ impl Place {
             dataset_dirs: datasets.iter().map(|dir| dir.to_path_buf()).collect(),
             model_dir: None,
             progress_file: output_dir.join("progress.jsonl"),
+            reporting: None,
             output_dir,
             cache_dir: None,
             rendezvous: None,
