@@ -26,7 +26,7 @@ pub enum ConditionType {
     Admitted,
     /// All the pods that are wanted are ready. All kinds.
     PodsReady,
-    /// The workload reports progress. TrainingJob, Dataset.
+    /// The workload runs in all its pods. TrainingJob, Dataset.
     Running,
     /// A checkpoint is durable, so a restart loses less than the run. TrainingJob.
     Checkpointed,
@@ -42,6 +42,8 @@ pub enum ConditionType {
     Complete,
     /// It ended early and will not be tried again. TrainingJob, Dataset.
     Failed,
+    /// It is being deleted; the message says what that waits for. All kinds.
+    Deleting,
 }
 
 /// Why a condition is as it is.
@@ -51,6 +53,8 @@ pub enum Reason {
     Pending,
     /// The spec is valid.
     Accepted,
+    /// The spec does not ask for it.
+    NotRequested,
     /// A field is wrong; the message names it and the remedy.
     InvalidSpec,
     /// A name in the spec leads nowhere.
@@ -59,18 +63,42 @@ pub enum Reason {
     WaitingForDataset,
     /// A model that is referred to is not finished.
     WaitingForModel,
+    /// The Datasets that are referred to have their shards.
+    DatasetReady,
+    /// The model that is referred to can be read.
+    ModelReady,
+    /// A PersistentVolumeClaim is not there; the message says how to make it.
+    StorageNotFound,
+    /// A PersistentVolumeClaim is there, but no volume is bound to it.
+    StorageNotBound,
     /// The queue has no quota left.
     WaitingForQuota,
+    /// A ResourceQuota of the namespace leaves no room for the pods.
+    QuotaExceeded,
     /// No set of nodes can take all the pods at once.
     InsufficientResources,
+    /// The API server or a node refuses the pods; the message says why.
+    PodsRefused,
+    /// A node cannot get the container image.
+    ImagePullFailed,
+    /// The pods may be created.
+    Admitted,
     /// Held back by `spec.suspend`.
     Suspended,
     /// The pods are created and not yet ready.
     PodsStarting,
     /// The pods are ready.
     PodsReady,
-    /// The workload reports progress.
+    /// The workload runs in all its pods.
     Running,
+    /// A checkpoint is durable.
+    Checkpointed,
+    /// No checkpoint is durable yet.
+    NoCheckpoint,
+    /// It runs with all that was asked for.
+    AsExpected,
+    /// It has not ended.
+    NotFinished,
     /// Everything asked for was done.
     Completed,
     /// The job file, the data or the model is wrong (exit code 11).
@@ -87,16 +115,38 @@ pub enum Reason {
     CorruptData,
     /// A node or a pod was lost.
     InfrastructureFailed,
+    /// The process ended in a way that docs/exit-codes.md does not list; the message has its last words.
+    WorkloadFailed,
     /// The restarts that were allowed are used up.
     RestartBudgetSpent,
     /// It ran longer than `spec.activeDeadlineSeconds`.
     DeadlineExceeded,
     /// A newer revision is replacing an older one.
     RollingOut,
+    /// Every pod is of the newest revision.
+    RolledOut,
     /// The endpoint answers.
     Serving,
     /// No pod answers.
     NotServing,
+    /// Another resource uses it; the message names it.
+    InUse,
+    /// Its pods are stopped and its files removed.
+    CleaningUp,
+    /// Its files could not be removed; the message says where they are.
+    CleanupFailed,
+}
+
+impl std::fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
 }
 
 /// Schema of `status.conditions`: one a type, so that two writers can each own theirs.

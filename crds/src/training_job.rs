@@ -102,7 +102,7 @@ pub struct TrainingJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub active_deadline_seconds: Option<u64>,
-    /// Seconds after its end when the job is deleted.
+    /// Seconds after its end when the job is deleted, its checkpoints and its model with it; it waits for what uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<u64>,
     /// Whether the job is held back; a running one checkpoints and stops.

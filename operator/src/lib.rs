@@ -5,6 +5,7 @@
 //! [`store`] is the one module that talks to anything.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod dataset;
 pub mod layout;
 pub mod manifest;

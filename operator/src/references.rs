@@ -5,9 +5,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use bedplate_crds::dataset::Storage;
+
 use crate::{
     layout::Layout,
-    resource::{AnyResource, Kind, ResourceKey},
+    resource::{AnyResource, Kind, Metadata, ResourceKey},
 };
 
 /// The output folder of every resource that can be referred to.
@@ -40,6 +42,17 @@ impl References {
     /// The folders of these resources under that layout.
     pub fn new<'a>(resources: impl IntoIterator<Item = &'a AnyResource>, layout: &Layout) -> Self {
         let dirs = resources.into_iter().map(|resource| (resource.key(), dir_of(resource, layout))).collect();
+        Self { dirs }
+    }
+
+    /// The folders of resources of which only the storage is known.
+    pub fn located(found: impl IntoIterator<Item = (ResourceKey, Option<Storage>)>, layout: &Layout) -> Self {
+        let dir = |key: &ResourceKey, storage: Option<&Storage>| {
+            let ResourceKey { namespace, name, .. } = key.clone();
+            let metadata = Metadata { name, namespace, labels: BTreeMap::new(), annotations: BTreeMap::new() };
+            layout.output_dir(key.kind, &metadata, storage)
+        };
+        let dirs = found.into_iter().map(|(key, storage)| (key.clone(), dir(&key, storage.as_ref()))).collect();
         Self { dirs }
     }
 

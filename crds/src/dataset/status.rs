@@ -14,7 +14,7 @@ pub struct DatasetStatus {
     /// Generation of the spec that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Admitted, PodsReady, Running, Complete and Failed.
+    /// Accepted, Admitted, PodsReady, Running, Complete, Failed and Deleting.
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,
     /// Where it is, in one word, computed from the conditions for people only.
@@ -42,6 +42,9 @@ pub struct DatasetStatus {
     /// blake3 over the content, hex: what a TrainingJob's lineage refers to. The same text gives the same digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// When the figures of a run were last reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_time: Option<Time>,
     /// When the first pod started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -64,6 +67,8 @@ pub enum DatasetPhase {
     Ready,
     /// It ended early.
     Failed,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// What one stage kept so far.

@@ -14,7 +14,7 @@ pub struct ModelDeploymentStatus {
     /// Generation of the spec that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, ModelReady, PodsReady, Progressing, Available and Degraded.
+    /// Accepted, ModelReady, PodsReady, Progressing, Available, Degraded and Deleting.
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,
     /// Where it is, in one word, computed from the conditions for people only.
@@ -64,6 +64,8 @@ pub enum ModelDeploymentPhase {
     Degraded,
     /// It does not answer.
     Failed,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// Texts of the printer columns, computed from the fields beside them; no program reads them.

@@ -15,7 +15,7 @@ pub struct TrainingJobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Accepted, DatasetReady, ModelReady, QuotaReserved, Admitted, PodsReady, Running, Checkpointed, Degraded, Suspended,
-    /// Complete and Failed.
+    /// Complete, Failed and Deleting.
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,
     /// Where it is, in one word, computed from the conditions for people only.
@@ -52,9 +52,16 @@ pub struct TrainingJobStatus {
     /// When it was complete or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Seconds it has run, suspensions not counted; `spec.activeDeadlineSeconds` is compared with it.
+    /// Seconds it has run, suspensions and waits not counted; the trainer holds its own count against
+    /// `spec.activeDeadlineSeconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_seconds: Option<u64>,
+    /// Up to when `activeSeconds` counts; none while it does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_until: Option<Time>,
+    /// Pod of rank 0 in the present attempt, where the log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader_pod: Option<String>,
     /// Texts of the printer columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<TrainingSummary>,
@@ -77,6 +84,8 @@ pub enum TrainingJobPhase {
     Complete,
     /// It ended early.
     Failed,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// Pods of the job.

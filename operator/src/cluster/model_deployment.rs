@@ -1,0 +1,10 @@
+//! A ModelDeployment on a cluster: its children, and the decision about it.
+//!
+//! Owns the order of the two. Never talks to a cluster.
+
+pub mod children;
+mod decide;
+mod rollout;
+mod status;
+
+pub use decide::{CONDITIONS, decide};

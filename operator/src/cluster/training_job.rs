@@ -1,0 +1,9 @@
+//! A TrainingJob on a cluster: its children, and the decision about it.
+//!
+//! Owns the order of the two. Never talks to a cluster.
+
+pub mod children;
+mod decide;
+mod figures;
+
+pub use decide::{CONDITIONS, decide, is_ours};
