@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a real Kubernetes from Go modules, once, into the cache: `build.sh [api|all]` prints the folder of the binaries.
+# Builds a real Kubernetes from Go modules, once, into the cache: `build.sh [api|helm|all]` prints the folder of the binaries.
 # api: etcd, kube-apiserver and kubectl, enough to prove CRDs; all: the node, the runtime and helm too.
 set -euo pipefail
 what=${1:-all}
@@ -23,6 +23,11 @@ build() {
   mv "$bin/.$output.new" "$bin/$output"
 }
 
+if [ "$what" = helm ]; then
+  build runtime helm helm.sh/helm/v4/cmd/helm
+  echo "$bin"
+  exit
+fi
 build runtime etcd go.etcd.io/etcd/server/v3
 build kube kubectl ./kubectl
 if [ "$what" = api ]; then

@@ -27,7 +27,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs everything that `make test` proves, and prints a table.
     Ci,
-    /// Writes the CRDs, docs/api.md and docs/exit-codes.md from the types in crds/.
+    /// Writes the CRDs, plain and for the chart, and the references in docs/ from the types in crds/.
     Codegen(codegen::Arguments),
     /// Copies the Rust and Markdown sources of the dependencies that Cargo.lock pins: the quickstart's training text.
     Corpus(corpus::Arguments),

@@ -56,6 +56,15 @@ fn a_file_that_differs_is_named_with_its_line() {
 }
 
 #[test]
+fn the_chart_has_the_version_of_the_workspace() {
+    let chart = fs::read_to_string(workspace::root().join("charts/bedplate/Chart.yaml")).expect("the chart");
+    let version = env!("CARGO_PKG_VERSION");
+    for line in [format!("version: {version}"), format!("appVersion: {version}")] {
+        assert!(chart.lines().any(|found| found == line), "Chart.yaml has no line `{line}`");
+    }
+}
+
+#[test]
 fn the_operator_accepts_what_the_api_server_accepts() {
     for (path, text) in manifests("e2e/api/good").into_iter().chain(manifests("examples")) {
         assert_eq!(refusal(&text), None, "{}", path.display());
