@@ -47,7 +47,7 @@ impl Server {
         Self { url, state }
     }
 
-    /// Cuts the next large answer off after so many bytes.
+    /// Cuts the next answer that is longer than so many bytes off after them.
     pub fn break_after(&self, bytes: usize) {
         self.state.break_after.store(bytes, Ordering::SeqCst);
     }
@@ -88,7 +88,11 @@ fn answer(mut stream: &TcpStream, state: &State) -> Option<()> {
                 ];
                 head(stream, "302 Found", &headers, b"")
             }
-            None => send(stream, state, name, content, range.as_deref(), vec![commit, "ETag: \"abc123\"".into()]),
+            // The hub names a small file by its git hash: as long as this, and another for each content.
+            None => {
+                let etag = format!("ETag: \"{}\"", &sha256(content)[..40]);
+                send(stream, state, name, content, range.as_deref(), vec![commit, etag])
+            }
         };
     }
     if let Some((name, content, linked)) =
@@ -115,8 +119,9 @@ fn send(
     let body = &content[from..end];
     headers.push(format!("Content-Range: bytes {from}-{}/{}", end.saturating_sub(1), content.len()));
     headers.push(format!("Content-Length: {}", body.len()));
-    let cut = if body.len() > 1 { state.break_after.swap(0, Ordering::SeqCst) } else { 0 };
-    let body = if cut > 0 { &body[..cut] } else { body };
+    let cut = state.break_after.load(Ordering::SeqCst);
+    let is_cut = cut > 0 && body.len() > cut && state.break_after.swap(0, Ordering::SeqCst) > 0;
+    let body = if is_cut { &body[..cut] } else { body };
     if from > 0 && to.is_empty() {
         state.resumed.store(true, Ordering::SeqCst);
     }

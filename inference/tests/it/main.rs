@@ -9,6 +9,9 @@ mod completions;
 mod coverage;
 mod fixture;
 mod grpc;
+mod hub;
+#[path = "../../../hub/tests/it/server.rs"]
+mod hub_server;
 mod lifecycle;
 mod metrics;
 mod openai_client;

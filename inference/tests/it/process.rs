@@ -67,6 +67,13 @@ impl Process {
         }
     }
 
+    /// The sentence of the last event, which must be Failed.
+    pub fn failure(&self) -> String {
+        let last = self.events().pop();
+        let Some(ProgressEvent { body: ProgressBody::Failed { message, .. }, .. }) = last else { panic!("{last:?}") };
+        message
+    }
+
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

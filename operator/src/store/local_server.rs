@@ -206,12 +206,16 @@ impl LocalServer {
         let seconds = START_TIMEOUT.as_secs().to_string();
         for attempt in 1.. {
             folder.before_start(owner)?;
+            let log_len = folder.log_len();
             let mut start = command(&binaries.pg_ctl(), folder, owner);
             start.arg("start").arg("-D").arg(folder.data()).arg("-l").arg(folder.log()).args(["-w", "-t", &seconds]);
             match run(start, &binaries.pg_ctl(), START_TIMEOUT).await {
                 Ok(()) => return Ok(()),
                 Err(LocalServerError::Failed { program, reason }) if attempt == START_ATTEMPTS => {
-                    return Err(LocalServerError::Failed { program, reason: folder.last_words().unwrap_or(reason) });
+                    return Err(LocalServerError::Failed {
+                        program,
+                        reason: folder.complaint_since(log_len).unwrap_or(reason),
+                    });
                 }
                 Err(LocalServerError::Failed { .. }) => sleep(START_PAUSE).await,
                 Err(error) => return Err(error),
@@ -239,8 +243,8 @@ async fn run(mut command: Command, program: &Path, limit: Duration) -> Result<()
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let reason =
-        words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned();
+    let last = || words.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    let reason = folder::complaint(&words).or_else(last).unwrap_or("it said nothing").to_owned();
     Err(LocalServerError::Failed { program: program(), reason })
 }
 

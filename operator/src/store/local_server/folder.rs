@@ -21,6 +21,8 @@ use super::{LocalServerError, PORT, owner::Owner};
 const MAX_SOCKET_FOLDER_BYTES: usize = 90;
 /// A log beyond this begins anew with the next start: only its last lines are ever read.
 const MAX_LOG_BYTES: u64 = 1 << 20;
+/// Bytes at the end of the log that are searched for a complaint: a failed start writes far less.
+const LOG_TAIL_BYTES: u64 = 4096;
 /// Where the data of root's servers lies when the user that Postgres runs as cannot reach the state folder.
 const SYSTEM_FOLDER: &str = "/var/lib/bedplate";
 
@@ -162,17 +164,26 @@ impl Folder {
         }
     }
 
-    /// The last complaint in the log.
-    pub(super) fn last_words(&self) -> Option<String> {
+    /// Length of the log, in bytes: what a start that follows writes lies behind it.
+    pub(super) fn log_len(&self) -> u64 {
+        std::fs::metadata(self.log()).map_or(0, |metadata| metadata.len())
+    }
+
+    /// The last complaint that the log got since it had `from` bytes.
+    pub(super) fn complaint_since(&self, from: u64) -> Option<String> {
         let mut file = File::open(self.log()).ok()?;
-        let from = file.metadata().ok()?.len().saturating_sub(4096);
-        file.seek(SeekFrom::Start(from)).ok()?;
+        let tail = file.metadata().ok()?.len().saturating_sub(LOG_TAIL_BYTES);
+        file.seek(SeekFrom::Start(from.max(tail))).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        let complaint = text.lines().rev().find(|line| line.contains("FATAL") || line.contains("ERROR"));
-        complaint.or_else(|| text.lines().last()).map(str::to_owned)
+        complaint(&String::from_utf8_lossy(&bytes)).map(str::to_owned)
     }
+}
+
+/// The last line in which a program of Postgres says what went wrong; the lines after it only say what it cleared away.
+pub(super) fn complaint(words: &str) -> Option<&str> {
+    const MARKS: [&str; 5] = ["FATAL", "PANIC", "ERROR", "error:", "could not"];
+    words.lines().rev().map(str::trim).find(|line| MARKS.iter().any(|mark| line.contains(mark)))
 }
 
 /// A lock file, made where it is missing.
@@ -209,4 +220,17 @@ fn remove(path: &Path) -> Result<(), LocalServerError> {
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> LocalServerError {
     let path = path.to_path_buf();
     move |source| LocalServerError::Prepare { path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_complaint_is_the_cause_and_not_what_was_cleared_away_after_it() {
+        let words = "creating directory data.new ... ok\ninitdb: error: could not write to file: No space left on device\n\
+                     initdb: removing data directory \"data.new\"\n";
+        assert_eq!(complaint(words), Some("initdb: error: could not write to file: No space left on device"));
+        assert_eq!(complaint("LOG:  database system is shut down\n"), None);
+    }
 }
