@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds a real Kubernetes from Go modules, once, into the cache: `build.sh [api|helm|all]` prints the folder of the binaries.
-# api: etcd, kube-apiserver and kubectl, enough to prove CRDs; all: the node, the runtime and helm too.
+# api: etcd, kube-apiserver and kubectl, enough to prove CRDs; all: the node, the runtime, DNS and helm too.
+# Two at a time wait for each other; what is there is not built again.
 set -euo pipefail
 what=${1:-all}
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${BEDPLATE_CACHE:-$HOME/.cache/bedplate}
-bin=$cache/k8s/$(cat "$here"/*/go.sum "$here"/kube/*.go "$here"/kube/*/*.go | sha256sum | cut -c1-16)/bin
+bin=$cache/k8s/$(cat "$here"/*/go.sum "$here"/*/*.go "$here"/kube/*/*.go | sha256sum | cut -c1-16)/bin
 mkdir -p "$bin"
+exec 9>"$bin/.lock"
+flock 9
 command -v go >/dev/null || { echo "build.sh: go is missing; install Go 1.26 or newer" >&2; exit 1; }
 version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\)$/\1/p' "$here/kube/go.mod")
 major=${version#v} major=${major%%.*} minor=${version#v*.} minor=${minor%%.*}
@@ -43,6 +46,8 @@ else
     build runtime "cni-$(basename $plugin)" "github.com/containernetworking/plugins/plugins/$plugin"
     ln -sf "../cni-$(basename $plugin)" "$bin/cni/$(basename $plugin)"
   done
+  build dns coredns .
+  build probe probe .
   build runtime helm helm.sh/helm/v4/cmd/helm
 fi
 echo "$bin"

@@ -1,0 +1,8 @@
+//! Bedplate on a real Kubernetes, as a user sees it: through `helm` and `kubectl`. `e2e/run.sh` brings the cluster up and runs this.
+//!
+//! Each test has a namespace of its own. A test that disturbs the cluster itself has it alone, see `cluster::Cluster::alone`.
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod namespace;
+mod node;
