@@ -41,6 +41,8 @@ command_of() {
       --root-dir="$dir/kubelet" --hostname-override="$node" --node-ip="$node_ip") ;;
     kube-proxy) command=(kube-proxy --config="$dir/conf/kube-proxy.yaml") ;;
     coredns) command=(coredns -conf "$dir/conf/Corefile") ;;
+    postgres) command=(setpriv --reuid=postgres --regid=postgres --init-groups "$dir/extra/postgres" -D "$dir/postgres/data") ;;
+    fake-gpu-plugin) command=("$dir/extra/fake-gpu-plugin" --control "$dir/unhealthy-gpus") ;;
     *) echo "component.sh: $name is not a component of the cluster" >&2; exit 2 ;;
   esac
 }
@@ -49,8 +51,8 @@ start() {
   if [ -f "$pid" ] && started "$pid"; then return; fi
   local command
   command_of
-  # containerd finds its shim, and the shim runc, by PATH.
-  PATH=$dir/bin:$PATH setsid nsenter --net="/run/netns/$netns" "$dir/bin/${command[0]}" "${command[@]:1}" \
+  # By PATH nsenter finds the program, containerd its shim, and the shim runc.
+  PATH=$dir/bin:$PATH setsid nsenter --net="/run/netns/$netns" "${command[@]}" \
     >>"$dir/log/$name.log" 2>&1 </dev/null 8>&- 9>&- &
   write_pid $! "$pid"
 }
@@ -69,7 +71,7 @@ end() {
 
 case $action in
   start) start ;;
-  stop) end TERM ;;
+  stop) if [ "$name" = postgres ]; then end INT; else end TERM; fi ;; # Postgres waits for its clients at the one, not at the other.
   kill) end KILL ;;
   *) echo "component.sh: start, stop or kill, not $action" >&2; exit 2 ;;
 esac

@@ -13,7 +13,7 @@ dir=$(cd "$1" 2>/dev/null && pwd) || dir=$1
 [ "$(head -n 1 "$record" 2>/dev/null)" = "$dir" ] || { echo "down.sh: $dir holds no cluster that is up" >&2; exit 0; }
 
 component() { "$here/component.sh" "$1" "$dir" "$2"; }
-for name in kubelet kube-proxy coredns kube-scheduler kube-controller-manager; do component kill $name; done
+for name in kubelet fake-gpu-plugin postgres kube-proxy coredns kube-scheduler kube-controller-manager; do component kill $name; done
 
 # Containers: end their tasks, then what is left of their shims, which outlive containerd.
 containerd=("$dir/bin/ctr" --address "$dir/containerd.sock" --timeout 20s --namespace k8s.io)
@@ -44,7 +44,8 @@ ip link del $veth 2>/dev/null
 [ ! -f "$dir/sysctl" ] || sysctl -q -p "$dir/sysctl"
 
 # Places that kubelet, containerd and the network plugins fix: drop what is ours, and the folders where nothing else is.
-rm -f /var/lib/cni/results/bplab-* /var/lib/kubelet/device-plugins/{kubelet.sock,kubelet_internal_checkpoint,DEPRECATION,bedplate-fake-gpu.sock}
+grep -l --fixed-strings "$dir/" /var/lib/cni/results/* 2>/dev/null | xargs --no-run-if-empty rm
+rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,kubelet_internal_checkpoint,DEPRECATION,bedplate-fake-gpu.sock}
 find /var/log/containers -maxdepth 1 -type l -lname "$dir/*" -delete 2>/dev/null
 rmdir /run/containerd/{runc/k8s.io,runc,s,fifo} /run/containerd /var/lib/cni/results /var/lib/cni /var/log/containers \
   /var/lib/kubelet/{device-plugins,plugins_registry,plugins,pod-resources} /var/lib/kubelet /run/runc 2>/dev/null

@@ -40,7 +40,7 @@ fail() {
 }
 trap fail ERR INT TERM
 
-mkdir -p "$dir"/{log,pid,conf,volumes}
+mkdir -p "$dir"/{log,pid,conf,extra,volumes}
 ln -s "$bin" "$dir/bin"
 export KUBECONFIG=$dir/kubeconfig
 # What kubelet and the network plugins change for the whole machine; down.sh puts it back.
@@ -74,6 +74,7 @@ until_true 180 "the API server is ready" ready get --raw /readyz
 for name in kube-controller-manager kube-scheduler kube-proxy; do component $name; done
 "$bin/kubectl" apply --server-side --filename "$here/manifests" >/dev/null
 component coredns
+nsenter --net=/run/netns/$netns "$bin/probe" get http://127.0.0.1:8181/ready >/dev/null
 until_true 60 "containerd answers" "$bin/ctr" --address "$dir/containerd.sock" version
 "$here/probe-image.sh" "$bin/probe" "$dir/probe.tar"
 "$here/load-images.sh" "$dir" "$dir/probe.tar"
@@ -82,4 +83,5 @@ until_true 180 "the node is there" ready get node $node
 "$bin/kubectl" wait --for condition=Ready --timeout 180s node/$node >/dev/null
 until_true 180 "the default service account is there" ready --namespace default get serviceaccount default
 for claim in bedplate-storage bedplate-inputs; do "$here/volume.sh" "$dir" default $claim; done
+for pid in "$dir"/pid/*; do started "$pid" || { echo "up.sh: $(basename "$pid") has ended" >&2; false; }; done
 echo "up.sh: ready; export KUBECONFIG=$KUBECONFIG" >&2

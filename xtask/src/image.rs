@@ -67,7 +67,8 @@ fn mib(bytes: u64) -> String {
 
 /// Package and name of each binary that is deployed, restricted to those asked for.
 fn binaries(members: &[Package], wanted: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let deployed = members.iter().filter(|member| member.name.starts_with("bedplate"));
+    let is_deployed = |name: &str| name.starts_with("bedplate") && name != "bedplate-e2e";
+    let deployed = members.iter().filter(|member| is_deployed(&member.name));
     let is_binary = |kind: &[String]| kind.iter().any(|kind| kind == "bin");
     let all: Vec<(String, String)> = deployed
         .flat_map(|member| {

@@ -1,7 +1,7 @@
 //! The cluster under test: its folder, its tools, waiting for what it says. Owns no object in it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -87,6 +87,25 @@ impl Cluster {
         let said = say(self.command("component.sh").args([action, folder, name]), "");
         assert!(said.ok, "component.sh {action} {name}: {}", said.err);
     }
+
+    /// Kills (SIGKILL) the process of this name in a pod, from outside, as the kernel or a failing machine would.
+    pub fn kill_in_pod(&self, uid: &str, name: &str) {
+        let pid = wait_for(&format!("{name} runs in the pod {uid}"), || process_of(uid, name).ok_or_else(String::new));
+        let said = say(Command::new("kill").args(["-KILL", &pid]), "");
+        assert!(said.ok, "kill: {}", said.err);
+    }
+}
+
+/// The process of this name whose cgroup is a pod's.
+fn process_of(uid: &str, name: &str) -> Option<String> {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let mut pids =
+        processes.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.parse::<u32>().is_ok());
+    pids.find(|pid| {
+        let read = |what: &str| fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        // The kernel keeps 15 bytes of a name.
+        read("cgroup").contains(uid) && name.starts_with(read("comm").trim()) && !read("comm").trim().is_empty()
+    })
 }
 
 /// Runs a command to its end.

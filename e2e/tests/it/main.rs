@@ -4,5 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod control_plane;
+mod install;
+mod laptop;
+mod lifecycle;
 mod namespace;
 mod node;
+mod quickstart;
+mod recipe;
+mod recovery;
+mod refusals;
+mod scheduling;

@@ -9,7 +9,14 @@ const SHOWN: [&[&str]; 4] = [
     &["get", "bedplate,jobs,pods,services,deployments,persistentvolumeclaims", "--output=wide"],
     &["describe", "bedplate"],
     &["get", "events", "--sort-by=.lastTimestamp"],
-    &["logs", "--selector=app.kubernetes.io/managed-by=bedplate", "--tail=25", "--prefix", "--ignore-errors", "--all-containers"],
+    &[
+        "logs",
+        "--selector=app.kubernetes.io/managed-by=bedplate",
+        "--tail=25",
+        "--prefix",
+        "--ignore-errors",
+        "--all-containers",
+    ],
 ];
 
 /// A namespace that is gone after the test.
@@ -75,6 +82,15 @@ impl Namespace {
             let value = self.value(object, path);
             if wanted(&value) { Ok(value) } else { Err(format!("{value:?}")) }
         })
+    }
+
+    /// Evicts a pod, as draining its node would.
+    pub fn evict(&self, pod: &str) {
+        let eviction =
+            format!("{{\"apiVersion\": \"policy/v1\", \"kind\": \"Eviction\", \"metadata\": {{\"name\": \"{pod}\"}}}}");
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", self.name);
+        let said = self.cluster.try_kubectl_with(&["create", "--raw", &path], &eviction);
+        assert!(said.ok, "eviction of {pod}: {}", said.err);
     }
 
     fn show(&self) {

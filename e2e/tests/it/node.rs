@@ -110,7 +110,9 @@ fn gpus_are_given_out_until_there_are_no_more_and_fail_when_they_are_told_to() {
     namespace.apply(&pod("small", "[hold]", "resources: {limits: {nvidia.com/gpu: 2}},"));
     namespace.wait_value("pod/small", "{.status.phase}", |phase| phase == "Running");
     namespace.apply(&pod("large", "[hold]", "resources: {limits: {nvidia.com/gpu: 8}},"));
-    namespace.wait_value("pod/large", "{.status.conditions[0].message}", |said| said.contains("Insufficient nvidia.com/gpu"));
+    namespace.wait_value("pod/large", "{.status.conditions[0].message}", |said| {
+        said.contains("Insufficient nvidia.com/gpu")
+    });
     let control = namespace.cluster.folder().join("unhealthy-gpus");
     fs::write(&control, "6 7").unwrap();
     allocatable("6");

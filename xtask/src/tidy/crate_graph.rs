@@ -4,7 +4,7 @@ use super::{Finding, Tree};
 use crate::workspace::{self, Package};
 
 /// The arrows: a crate and the crates of the workspace it may depend on. Tests may use more.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("bedplate-crds", &[]),
     ("bedplate-telemetry", &["bedplate-crds"]),
     ("bedplate-tokenizer", &[]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         &["bedplate-engine", "bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub"],
     ),
     ("bedplate", &["bedplate-operator", "bedplate-crds", "bedplate-telemetry"]),
+    ("bedplate-e2e", &[]),
     ("xtask", &["bedplate-crds"]),
 ];
 /// Crates that end in a binary of their own; only tooling and tests may build on them.

@@ -1,0 +1,81 @@
+//! Bedplate in the cluster, from its chart, once for all tests. Owns the release; never builds an image.
+
+use std::{fs, path::Path, sync::OnceLock};
+
+use crate::cluster::{Cluster, say};
+
+/// Where the operator runs.
+pub const SYSTEM: &str = "bedplate-system";
+/// The operator's Deployment.
+pub const OPERATOR: &str = "deployment/bedplate-operator";
+/// Secret with the DSN of the Postgres beside the node.
+const DATABASE: &str = "bedplate-database";
+
+static INSTALLED: OnceLock<()> = OnceLock::new();
+
+/// The cluster with Bedplate in it.
+pub fn bedplate() -> Cluster {
+    INSTALLED.get_or_init(install);
+    Cluster::get()
+}
+
+/// `helm upgrade --install` with these settings more, waiting until everything is ready.
+pub fn helm(cluster: &Cluster, settings: &[&str]) {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/bedplate");
+    let mut command = cluster.command("helm");
+    command.args(["upgrade", "--install", "bedplate"]).arg(chart);
+    command.args(["--namespace", SYSTEM, "--wait", "--timeout", "5m"]);
+    command.args(["--set", &format!("postgres.externalSecret.name={DATABASE}")]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    let said = say(&mut command, "");
+    if !said.ok {
+        let pods = cluster.try_kubectl(&["--namespace", SYSTEM, "describe", "pods"]);
+        let logs = cluster.try_kubectl(&["--namespace", SYSTEM, "logs", OPERATOR, "--tail=40"]);
+        panic!("helm: {}\n{}\n{}\n{}", said.err, pods.out, logs.out, logs.err);
+    }
+}
+
+fn install() {
+    let cluster = Cluster::get();
+    let dsn = fs::read_to_string(cluster.folder().join("dsn")).expect("e2e/cluster/postgres.sh wrote the DSN");
+    let manifest = format!(
+        "apiVersion: v1
+kind: Namespace
+metadata: {{name: {SYSTEM}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: {DATABASE}, namespace: {SYSTEM}}}
+stringData: {{DATABASE_URL: \"{}\"}}
+",
+        dsn.trim()
+    );
+    let said = cluster.try_kubectl_with(&["apply", "--server-side"], &manifest);
+    assert!(said.ok, "the operator's namespace: {}", said.err);
+    helm(&cluster, &[]);
+}
+
+#[test]
+fn the_operator_may_do_what_it_does_and_nothing_else() {
+    let _shared = Cluster::shared();
+    let cluster = bedplate();
+    let may = |verb: &str, what: &str| {
+        let account = format!("--as=system:serviceaccount:{SYSTEM}:bedplate-operator");
+        cluster.try_kubectl(&["auth", "can-i", verb, what, &account, "--namespace=default"]).out == "yes"
+    };
+    assert!(may("patch", "trainingjobs.bedplate.dev/status"));
+    assert!(may("create", "jobs.batch"));
+    assert!(!may("list", "secrets"), "it may list secrets");
+    assert!(!may("get", "secrets"), "it may read secrets");
+    assert!(!may("create", "pods"), "it may make pods");
+    assert!(!may("*", "*"), "it may do everything");
+}
+
+#[test]
+fn explain_tells_what_a_field_means() {
+    let _shared = Cluster::shared();
+    let said = bedplate().kubectl(&["explain", "trainingjob.spec.schedule.maxSteps"]);
+    assert!(said.contains("KIND:       TrainingJob") && said.to_lowercase().contains("steps"), "{said}");
+}

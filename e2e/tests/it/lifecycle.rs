@@ -1,0 +1,101 @@
+//! Suspend and resume, time to live, deletion: what is stopped frees its pods, what is deleted leaves no object and no file.
+
+use std::{fs, path::Path};
+
+use crate::{
+    cluster::{Cluster, wait_for},
+    laptop,
+    namespace::Namespace,
+    recipe::{self, LONG, SHORT, Shape, wait_checkpoint, wait_phase},
+};
+
+/// Everything that Bedplate makes for a resource.
+const CHILDREN: &str = "jobs,pods,configmaps,services,deployments,poddisruptionbudgets";
+
+fn is_gone(namespace: &Namespace, object: &str) {
+    wait_for(&format!("{object} is gone"), || {
+        let said = namespace.try_kubectl(&["get", object]);
+        if said.err.contains("NotFound") { Ok(()) } else { Err(format!("{said:?}")) }
+    });
+    let (kind, name) = object.split_once('/').expect("KIND/NAME");
+    let selector = format!("--selector=bedplate.dev/name={name},bedplate.dev/kind={kind}");
+    wait_for(&format!("nothing of {object} is left"), || {
+        let left = namespace.kubectl(&["get", CHILDREN, &selector, "--output=name"]);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+}
+
+/// Files below a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_suspended_job_gives_its_pods_back_and_goes_on_where_it_was() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-suspended");
+    namespace.apply(&recipe::dataset("text"));
+    namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
+    wait_checkpoint(&namespace, "trainingjob/long", 40);
+    let suspend = |value: &str| namespace.kubectl(&["patch", "trainingjob", "long", "--type=merge", "--patch", value]);
+    suspend(r#"{"spec": {"suspend": true}}"#);
+    wait_phase(&namespace, "trainingjob/long", "Suspended");
+    wait_for("its pods are gone", || {
+        let left = namespace.kubectl(&["get", "pods", "--selector=bedplate.dev/name=long", "--output=name"]);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+    suspend(r#"{"spec": {"suspend": false}}"#);
+    wait_phase(&namespace, "trainingjob/long", "Succeeded");
+    assert_eq!(namespace.value("trainingjob/long", "{.status.checkpoint.digest}"), laptop::digests().long);
+    assert_eq!(namespace.value("trainingjob/long", "{.status.restarts.user}"), "0");
+}
+
+#[test]
+fn deleting_what_is_done_or_under_way_leaves_no_object_and_no_file() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-deleted");
+    let storage = namespace.cluster.folder().join("volumes/e2e-deleted/bedplate-storage");
+    namespace.apply(&recipe::dataset("text"));
+    namespace.apply(&recipe::training("done", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
+    wait_phase(&namespace, "trainingjob/done", "Succeeded");
+    namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
+    wait_checkpoint(&namespace, "trainingjob/long", 20);
+    assert!(!files(&storage).is_empty());
+    for object in ["TrainingJob/long", "TrainingJob/done", "Dataset/text"] {
+        namespace.kubectl(&["delete", object, "--wait=false"]);
+        is_gone(&namespace, object);
+    }
+    assert_eq!(files(&storage), Vec::<String>::new());
+}
+
+#[test]
+fn what_never_ran_is_deleted_at_once() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-never-ran");
+    namespace.apply(&recipe::training("alone", "nowhere", Shape { nodes: 1, steps: SHORT, more: "" }));
+    namespace.wait_value("trainingjob/alone", "{.status.phase}", |phase| phase == "Pending");
+    namespace.kubectl(&["delete", "TrainingJob/alone", "--wait=false"]);
+    is_gone(&namespace, "TrainingJob/alone");
+}
+
+#[test]
+fn a_finished_job_with_a_time_to_live_goes_by_itself() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-ttl");
+    namespace.apply(&recipe::dataset("text"));
+    namespace.apply(&recipe::training(
+        "brief",
+        "text",
+        Shape { nodes: 1, steps: SHORT, more: "  ttlSecondsAfterFinished: 5\n" },
+    ));
+    namespace.wait_value("trainingjob/brief", "{.status.phase}", |phase| phase == "Succeeded");
+    is_gone(&namespace, "TrainingJob/brief");
+}

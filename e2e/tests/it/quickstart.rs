@@ -1,0 +1,80 @@
+//! The quickstart's manifests, unchanged but for sizes: from text to a chat answer, and what is known of it afterwards.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, say, wait_for},
+    namespace::Namespace,
+    recipe::{self, wait_phase},
+};
+
+/// The manifests of `e2e/overlay`.
+fn overlay(namespace: &Namespace) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("overlay");
+    let folder = folder.to_str().expect("a path in UTF-8");
+    namespace.cluster.kubectl(&["kustomize", "--load-restrictor", "LoadRestrictionsNone", folder])
+}
+
+/// Rows that the history has of a namespace's resource.
+fn rows(cluster: &Cluster, sql: &str) -> String {
+    let dsn = fs::read_to_string(cluster.folder().join("dsn")).expect("the DSN");
+    let said = say(Command::new("psql").arg(dsn.trim()).args(["--tuples-only", "--no-align", "--command", sql]), "");
+    assert!(said.ok, "psql: {}", said.err);
+    said.out
+}
+
+/// `POST` to the Service of a deployment, from this machine, which reaches the cluster's addresses.
+fn ask(namespace: &Namespace, service: &str, path: &str, body: &str) -> Value {
+    let address = namespace.value(&format!("service/{service}"), "{.spec.clusterIP}");
+    let url = format!("http://{address}/{path}");
+    wait_for(&format!("{url} answers"), || {
+        let arguments = [
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "120",
+            "--header",
+            "content-type: application/json",
+            "--data",
+            body,
+            &url,
+        ];
+        let said = say(Command::new("curl").args(arguments), "");
+        let answer = serde_json::from_str(&said.out).map_err(|_| format!("{said:?}"))?;
+        if said.ok { Ok(answer) } else { Err(said.err) }
+    })
+}
+
+#[test]
+fn text_becomes_a_model_that_answers_through_its_service() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-quickstart");
+    let said = namespace.try_apply(&overlay(&namespace));
+    assert!(said.ok, "{}", said.err);
+    namespace.kubectl(&["delete", "modeldeployment", "smollm2"]);
+    wait_phase(&namespace, "dataset/rust-sources", "Ready");
+    let first: f64 = namespace
+        .wait_value("trainingjob/rust-small", "{.status.metrics.loss}", |loss| !loss.is_empty())
+        .parse()
+        .unwrap();
+    wait_phase(&namespace, "trainingjob/rust-small", "Succeeded");
+    let job = |path: &str| namespace.value("trainingjob/rust-small", path);
+    let last: f64 = job("{.status.metrics.loss}").parse().unwrap();
+    assert!(last <= first && last < 6.0, "the loss went from {first} to {last}");
+    assert_eq!(job("{.status.progress.step}"), "40");
+    assert_eq!(job("{.status.datasetDigests[0]}"), namespace.value("dataset/rust-sources", "{.status.digest}"));
+    wait_phase(&namespace, "modeldeployment/rust-small", "Ready");
+    let answer = ask(
+        &namespace,
+        "rust-small",
+        "v1/completions",
+        r#"{"model": "rust-small", "prompt": "pub fn ", "max_tokens": 8}"#,
+    );
+    assert_eq!(answer["usage"]["completion_tokens"], 8, "{answer}");
+    let columns = namespace.kubectl(&["get", "trainingjobs"]);
+    assert!(columns.contains("Succeeded") && columns.contains("40/40"), "{columns}");
+    let runs = rows(&namespace.cluster, "select count(*) from bedplate.runs where namespace = 'e2e-quickstart'");
+    assert_eq!(runs, "3", "a run of each of the three resources");
+}
