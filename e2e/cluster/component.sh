@@ -36,7 +36,7 @@ command_of() {
       --service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" --use-service-account-credentials=true
       --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" ${gates:+--feature-gates=$gates}) ;;
     kube-scheduler) command=(kube-scheduler "${client[@]}" --kube-api-qps=5000 --kube-api-burst=5000
-      ${gates:+--feature-gates=$gates,GangScheduling=true}) ;;
+      ${gates:+--feature-gates=$gates}) ;;
     kubelet) command=(kubelet --config="$dir/conf/kubelet.yaml" --kubeconfig="$pki/kubelet.kubeconfig"
       --root-dir="$dir/kubelet" --hostname-override="$node" --node-ip="$node_ip") ;;
     kube-proxy) command=(kube-proxy --config="$dir/conf/kube-proxy.yaml") ;;

@@ -69,7 +69,7 @@ pub struct Shape<'a> {
 /// Steps of a job that is over at once.
 pub const SHORT: u32 = 40;
 /// Steps of a job that something is done to.
-pub const LONG: u32 = 400;
+pub const LONG: u32 = 600;
 
 /// A TrainingJob on a Dataset.
 pub fn training(name: &str, dataset: &str, shape: Shape<'_>) -> String {
