@@ -52,7 +52,7 @@ for where in default $ns; do
   diff -u "$tests/rights/$where.txt" "$run/rights" >"$run/diff" 2>&1 || cat "$run/diff" >&2
   is "rights in $where" "$(wc -l <"$run/diff")" 0
 done
-for question in "get secrets" "list secrets" "create pods" "create pods --subresource=exec" "delete datasets.bedplate.dev" "create roles" "get leases" "impersonate users" "delete pods" "patch nodes"; do
+for question in "get secrets" "list secrets" "create pods" "create pods --subresource=exec" "create datasets.bedplate.dev" "create roles" "get leases" "impersonate users" "delete pods" "patch nodes"; do
   # shellcheck disable=SC2086 # The question is several words.
   is "can-i $question" "$(may $question -n default)" no
 done
