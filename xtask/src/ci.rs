@@ -21,13 +21,16 @@ enum Outcome {
 /// Name of a lane, and what it does.
 type Lane = (&'static str, fn() -> anyhow::Result<Outcome>);
 
-const LANES: [Lane; 6] = [
+const LANES: [Lane; 9] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("tidy", || tidy::run().map(|()| Outcome::Passed)),
     ("codegen", || codegen::check(&workspace::root()).map(|()| Outcome::Passed)),
     ("deny", deny),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])),
     ("test", || cargo(&["test", "--workspace", "--no-fail-fast"])),
+    ("chart", || script("charts/test.sh")),
+    ("api", || script("e2e/api.sh")),
+    ("install", || script("e2e/chart.sh")),
 ];
 
 /// Runs every lane and fails if one failed.
@@ -72,6 +75,11 @@ fn deny() -> anyhow::Result<Outcome> {
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<Outcome> {
     run_in_root(Command::new("cargo").args(arguments))
+}
+
+/// A script builds what it needs of Kubernetes from Go modules, once, into the cache.
+fn script(path: &str) -> anyhow::Result<Outcome> {
+    run_in_root(Command::new("bash").arg(path))
 }
 
 fn run_in_root(command: &mut Command) -> anyhow::Result<Outcome> {
