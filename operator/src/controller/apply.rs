@@ -1,0 +1,261 @@
+//! Writes children: server-side apply, deletion, and the one change that a running Job allows.
+//!
+//! Owns what was applied last, so that an object that is as it should be is not written again, and the fence: each child
+//! carries the number of the term of office that wrote it, and an operator that meets a higher one than its own stops. Never
+//! takes over an object that belongs to somebody else.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    core::v1::{ConfigMap, Service},
+    policy::v1::PodDisruptionBudget,
+    scheduling::v1beta1::PodGroup,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, Preconditions},
+    core::{ApiResource, ObjectMeta},
+};
+use serde_json::{Value, json};
+
+use super::world::World;
+use crate::cluster::{
+    child::{Child, ChildKind},
+    decision::JobAdjustment,
+};
+
+/// Field manager of everything but the status.
+pub const FIELD_MANAGER: &str = "bedplate-operator";
+/// Annotation of a child: the term of office of the operator that wrote it.
+pub const EPOCH_ANNOTATION: &str = "bedplate.dev/operator-epoch";
+
+/// Why a child could not be written or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another operator leads by now.
+    #[error("{name} was written in term {theirs}, after this operator's term {ours}; it must stop")]
+    Fenced {
+        /// Name of the child.
+        name: String,
+        /// Term in its annotation.
+        theirs: i64,
+        /// Own term.
+        ours: i64,
+    },
+    /// The name belongs to somebody else.
+    #[error("the {kind} {name} exists and is not Bedplate's; delete or rename it, or rename the resource")]
+    Taken {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The API server refuses, or is away.
+    #[error("could not write the {kind} {name}")]
+    Api {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// The child does not serialise.
+    #[error("could not write the child {name} as JSON")]
+    Encode {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl ApplyError {
+    /// What the API server said, where it refused for a reason that another attempt does not change.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() || status.is_invalid() => {
+                Some(status.message.clone())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Writes children in one term of office.
+pub struct Applier {
+    client: Client,
+    epoch: i64,
+    applied: Mutex<HashMap<Place, Applied>>,
+}
+
+/// Kind, namespace and name of a child.
+type Place = (String, String, String);
+
+/// What was applied, and what the API server made of it.
+struct Applied {
+    child: Child,
+    version: String,
+}
+
+impl Applier {
+    /// For the term with that number.
+    pub fn new(client: Client, epoch: i64) -> Self {
+        Self { client, epoch, applied: Mutex::default() }
+    }
+
+    /// Makes the child what it should be; true where that took a write.
+    ///
+    /// # Errors
+    /// When another operator leads, when the name is somebody else's, or when the API server refuses.
+    pub async fn apply(&self, world: &World, child: &Child) -> Result<bool, ApplyError> {
+        let kind = child.kind();
+        let namespace = child.metadata().namespace.clone().unwrap_or_default();
+        let place = (api_resource(kind).kind, namespace.clone(), child.name().to_owned());
+        let api = self.api(&namespace, kind);
+        let live = match world.metadata(kind, &namespace, child.name()) {
+            Some(live) => Some(live),
+            // Not ours by its labels, or not in the cache yet: only the API server knows.
+            None => self.find(&namespace, kind, child.name()).await?,
+        };
+        if let Some(live) = &live {
+            self.check(kind, child, live)?;
+            if self.is_as_applied(&place, child, live) {
+                return Ok(false);
+            }
+        }
+        let body = self.body(child)?;
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let written = api.patch(child.name(), &parameters, &Patch::Apply(&body)).await;
+        let written = written.map_err(|source| refused(kind, child.name(), source))?;
+        let applied = Applied { child: child.clone(), version: version(&written.metadata) };
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).insert(place, applied);
+        Ok(true)
+    }
+
+    /// Deletes a child in the background, if it is there, ours, and not being deleted yet.
+    ///
+    /// # Errors
+    /// When the API server refuses, or another operator leads.
+    pub async fn delete(&self, world: &World, namespace: &str, kind: ChildKind, name: &str) -> Result<(), ApplyError> {
+        let Some(live) = world.metadata(kind, namespace, name).filter(|live| live.deletion_timestamp.is_none()) else {
+            return Ok(());
+        };
+        self.fence(name, &live)?;
+        // One of the same name that was made meanwhile is another one.
+        let preconditions = Preconditions { uid: live.uid, resource_version: None };
+        let parameters = DeleteParams::background().preconditions(preconditions);
+        match self.api(namespace, kind).delete(name, &parameters).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(source) => return Err(refused(kind, name, source)),
+        }
+        let place = (api_resource(kind).kind, namespace.to_owned(), name.to_owned());
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+        Ok(())
+    }
+
+    /// Suspends or resumes a Job and sets its restarts.
+    ///
+    /// # Errors
+    /// When the API server refuses, or another operator leads.
+    pub async fn adjust(&self, world: &World, namespace: &str, to: &JobAdjustment) -> Result<(), ApplyError> {
+        if let Some(live) = world.metadata(ChildKind::Job, namespace, &to.name) {
+            self.fence(&to.name, &live)?;
+        }
+        let body = json!({"spec": {"suspend": to.suspend, "backoffLimit": to.backoff_limit}});
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = self.api(namespace, ChildKind::Job);
+        let patched = api.patch(&to.name, &parameters, &Patch::Merge(&body)).await;
+        patched.map(drop).map_err(|source| refused(ChildKind::Job, &to.name, source))
+    }
+
+    /// Forgets what was applied for a resource that is gone.
+    pub fn forget(&self, namespace: &str, uid: &str) {
+        let belongs = |place: &Place, applied: &Applied| {
+            let owners = applied.child.metadata().owner_references.iter().flatten();
+            place.1 == namespace && owners.into_iter().any(|owner| owner.uid == uid)
+        };
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        applied.retain(|place, applied| !belongs(place, applied));
+    }
+
+    fn api(&self, namespace: &str, kind: ChildKind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &api_resource(kind))
+    }
+
+    async fn find(&self, namespace: &str, kind: ChildKind, name: &str) -> Result<Option<ObjectMeta>, ApplyError> {
+        let kind_of = api_resource(kind);
+        let api: Api<PartialObjectMeta<DynamicObject>> = Api::namespaced_with(self.client.clone(), namespace, &kind_of);
+        let found = api.get_opt(name).await.map_err(|source| refused(kind, name, source))?;
+        Ok(found.map(|found| found.metadata))
+    }
+
+    fn check(&self, kind: ChildKind, child: &Child, live: &ObjectMeta) -> Result<(), ApplyError> {
+        self.fence(child.name(), live)?;
+        let owners = |of: &ObjectMeta| -> Vec<String> {
+            of.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect()
+        };
+        let ours = owners(child.metadata());
+        if owners(live).iter().any(|uid| ours.contains(uid)) {
+            return Ok(());
+        }
+        Err(ApplyError::Taken { kind: api_resource(kind).kind, name: child.name().to_owned() })
+    }
+
+    fn fence(&self, name: &str, live: &ObjectMeta) -> Result<(), ApplyError> {
+        let annotation = live.annotations.as_ref().and_then(|annotations| annotations.get(EPOCH_ANNOTATION));
+        match annotation.and_then(|epoch| epoch.parse::<i64>().ok()) {
+            Some(theirs) if theirs > self.epoch => {
+                Err(ApplyError::Fenced { name: name.to_owned(), theirs, ours: self.epoch })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_as_applied(&self, place: &Place, child: &Child, live: &ObjectMeta) -> bool {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |applied: &Applied| applied.version == version(live) && applied.child == *child;
+        live.deletion_timestamp.is_none() && applied.get(place).is_some_and(is_same)
+    }
+
+    fn body(&self, child: &Child) -> Result<Value, ApplyError> {
+        let encode = |source| ApplyError::Encode { name: child.name().to_owned(), source };
+        let mut body = serde_json::to_value(child).map_err(encode)?;
+        let annotations = &mut body["metadata"]["annotations"];
+        if !annotations.is_object() {
+            *annotations = json!({});
+        }
+        annotations[EPOCH_ANNOTATION] = Value::from(self.epoch.to_string());
+        Ok(body)
+    }
+}
+
+/// Changes whenever somebody changes what was applied: the generation counts changes of the spec alone, and what has no
+/// generation has no status that changes by itself either.
+fn version(metadata: &ObjectMeta) -> String {
+    match metadata.generation {
+        Some(generation) => format!("{}/{generation}", metadata.uid.as_deref().unwrap_or_default()),
+        None => metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+fn refused(kind: ChildKind, name: &str, source: kube::Error) -> ApplyError {
+    ApplyError::Api { kind: api_resource(kind).kind, name: name.to_owned(), source }
+}
+
+fn api_resource(kind: ChildKind) -> ApiResource {
+    match kind {
+        ChildKind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+        ChildKind::Service => ApiResource::erase::<Service>(&()),
+        ChildKind::Job => ApiResource::erase::<Job>(&()),
+        ChildKind::Deployment => ApiResource::erase::<Deployment>(&()),
+        ChildKind::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+        ChildKind::PodGroup => ApiResource::erase::<PodGroup>(&()),
+    }
+}

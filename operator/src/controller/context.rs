@@ -1,0 +1,207 @@
+//! What every reconcile needs, and how a decision is carried out.
+//!
+//! Owns the order of the writes: finalizer, deletions, children, status, news, and last the release. Any of them may be the
+//! last one that an operator made: the next reconcile starts from what is there, so each is safe to repeat.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use bedplate_crds::conditions::Reason;
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
+    core::{NamespaceResourceScope, object::HasStatus},
+    runtime::controller::Action,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    apply::{Applier, ApplyError},
+    events::Events,
+    finalizer,
+    memory::Memory,
+    metrics::Metrics,
+    status,
+    wake::key_of,
+    world::World,
+};
+use crate::{
+    cluster::{
+        child::ChildKind,
+        decision::{Decision, Finalizer, Note},
+        observed::Capabilities,
+        settings::ClusterSettings,
+    },
+    resource::Kind,
+};
+
+/// Shortest wait before another look: whatever a decision asks for, no resource keeps the operator busy by itself.
+const MIN_REQUEUE: Duration = Duration::from_secs(1);
+/// Longest life of a deleted resource: then it goes even if its files could not be removed, for somebody waits for it.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(600);
+
+/// A kind that is reconciled.
+pub trait Reconciled:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Serialize + PartialEq + Send + Sync>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Which of the kinds.
+    const KIND: Kind;
+}
+
+/// Everything that reconciles share in one term of office.
+pub struct Context {
+    /// Client of the API server.
+    pub client: Client,
+    /// What was seen.
+    pub world: Arc<World>,
+    /// What children are made with.
+    pub settings: ClusterSettings,
+    /// What the cluster can do.
+    pub capabilities: Capabilities,
+    /// Writes children.
+    pub applier: Applier,
+    /// Writes events.
+    pub events: Events,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What is known from earlier reconciles.
+    pub memory: Memory,
+    /// Set when another operator turns out to lead.
+    pub fenced: CancellationToken,
+}
+
+/// Why a reconcile did not reach its end. Another one follows, later each time.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A child could not be written or deleted.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The finalizer could not be added or removed.
+    #[error("could not change metadata.finalizers")]
+    Finalizer(#[source] kube::Error),
+    /// The status could not be written.
+    #[error("could not write the status")]
+    Status(#[source] kube::Error),
+    /// The resource could not be deleted after its time.
+    #[error("could not delete the resource, whose time after its end is over")]
+    Delete(#[source] kube::Error),
+    /// The API server did not answer in time.
+    #[error("the reconcile took longer than {seconds} s and was given up; is the API server overloaded?")]
+    Late {
+        /// The bound.
+        seconds: u64,
+    },
+    /// A defect.
+    #[error("the reconcile ended by a panic: {message}; please report it")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+}
+
+impl Context {
+    /// Does what was decided.
+    ///
+    /// # Errors
+    /// At the first write that fails; what was written stays, and the status is written in any case.
+    pub async fn carry_out<K: Reconciled>(
+        &self,
+        object: &K,
+        decision: Decision<K::Status>,
+    ) -> Result<Action, ReconcileError> {
+        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let is_deleted = object.meta().deletion_timestamp.is_some();
+        if decision.finalizer == Finalizer::Keep && !is_deleted && !finalizer::is_set(object) {
+            finalizer::add(&api, object).await.map_err(ReconcileError::Finalizer)?;
+        }
+        let written = self.write_children(object, &decision).await;
+        status::write(self, &api, object, &decision.status).await.map_err(ReconcileError::Status)?;
+        for note in &decision.notes {
+            self.events.tell(&object.object_ref(&()), note).await;
+        }
+        if decision.finalizer == Finalizer::Remove || self.is_overdue(object).await {
+            self.release(&api, object).await?;
+            return Ok(Action::await_change());
+        }
+        written?;
+        if decision.delete_resource && !is_deleted {
+            delete(&api, object).await.map_err(ReconcileError::Delete)?;
+        }
+        Ok(Action::requeue(decision.requeue_after.max(MIN_REQUEUE)))
+    }
+
+    async fn write_children<K: Reconciled>(
+        &self,
+        object: &K,
+        decision: &Decision<K::Status>,
+    ) -> Result<(), ReconcileError> {
+        let namespace = object.namespace().unwrap_or_default();
+        for (kind, name) in &decision.delete {
+            self.applier.delete(&self.world, &namespace, *kind, name).await?;
+        }
+        for child in &decision.apply {
+            if let Err(error) = self.applier.apply(&self.world, child).await {
+                self.refused(object, child.kind(), child.name(), &error).await;
+                return Err(error.into());
+            }
+        }
+        if let Some(adjustment) = &decision.adjust_job {
+            self.applier.adjust(&self.world, &namespace, adjustment).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells why a child is not there, and remembers it for the next decision.
+    async fn refused<K: Reconciled>(&self, object: &K, kind: ChildKind, name: &str, error: &ApplyError) {
+        if matches!(error, ApplyError::Fenced { .. }) {
+            self.fenced.cancel();
+            return;
+        }
+        let message = bedplate_telemetry::chain::Chain(error).to_string();
+        let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
+        self.events.tell(&object.object_ref(&()), &note).await;
+        if let (ChildKind::Job, Some(refusal)) = (kind, error.refusal()) {
+            self.memory.refused(&key_of(K::KIND, object), name, refusal);
+        }
+    }
+
+    /// Whether a deleted resource has waited for its clean-up for too long.
+    async fn is_overdue<K: Reconciled>(&self, object: &K) -> bool {
+        let Some(since) = &object.meta().deletion_timestamp else { return false };
+        let waited = Timestamp::now().duration_since(since.0).unsigned_abs();
+        if waited < RELEASE_DEADLINE || !finalizer::is_set(object) {
+            return false;
+        }
+        let minutes = RELEASE_DEADLINE.as_secs() / 60;
+        let message =
+            format!("clean-up did not end within {minutes} min; what is left on the volume is to be removed by hand");
+        let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
+        self.events.tell(&object.object_ref(&()), &note).await;
+        true
+    }
+
+    async fn release<K: Reconciled>(&self, api: &Api<K>, object: &K) -> Result<(), ReconcileError> {
+        finalizer::remove(api, object).await.map_err(ReconcileError::Finalizer)?;
+        let key = key_of(K::KIND, object);
+        self.applier.forget(&key.namespace, object.meta().uid.as_deref().unwrap_or_default());
+        self.memory.forget(&key);
+        self.metrics.forget(&key);
+        Ok(())
+    }
+}
+
+async fn delete<K: Reconciled>(api: &Api<K>, object: &K) -> Result<(), kube::Error> {
+    let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+    match api.delete(&object.name_any(), &DeleteParams::background().preconditions(preconditions)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        result => result.map(drop),
+    }
+}

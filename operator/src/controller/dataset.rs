@@ -1,0 +1,32 @@
+//! One reconcile of a Dataset, as a straight line.
+
+use std::sync::Arc;
+
+use bedplate_crds::dataset::Dataset;
+use kube::runtime::controller::Action;
+
+use super::{
+    context::{Context, ReconcileError, Reconciled},
+    dereference,
+    observe::observe,
+};
+use crate::{
+    cluster::{self, owner::Owner},
+    resource::{AnyResource, Kind},
+};
+
+impl Reconciled for Dataset {
+    const KIND: Kind = Kind::Dataset;
+}
+
+/// `dereference -> validate -> plan -> build -> apply -> status`.
+///
+/// # Errors
+/// At the first write that fails.
+pub async fn reconcile(dataset: Arc<Dataset>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let resource = dereference::dataset(&dataset);
+    let owner = Owner::new(Kind::Dataset, &dataset.metadata);
+    let observed = observe(&context, &*dataset, &AnyResource::Dataset(resource.clone()));
+    let decision = cluster::dataset::decide(&resource, &owner, &observed, &context.settings);
+    context.carry_out(&*dataset, decision).await
+}
