@@ -15,3 +15,4 @@ mod recipe;
 mod recovery;
 mod refusals;
 mod scheduling;
+mod serving;

@@ -2,12 +2,11 @@
 
 use std::{fs, path::Path, process::Command};
 
-use serde_json::Value;
-
 use crate::{
-    cluster::{Cluster, say, wait_for},
+    cluster::{Cluster, say},
     namespace::Namespace,
     recipe::{self, wait_phase},
+    serving::ask,
 };
 
 /// The manifests of `e2e/overlay`.
@@ -23,28 +22,6 @@ fn rows(cluster: &Cluster, sql: &str) -> String {
     let said = say(Command::new("psql").arg(dsn.trim()).args(["--tuples-only", "--no-align", "--command", sql]), "");
     assert!(said.ok, "psql: {}", said.err);
     said.out
-}
-
-/// `POST` to the Service of a deployment, from this machine, which reaches the cluster's addresses.
-fn ask(namespace: &Namespace, service: &str, path: &str, body: &str) -> Value {
-    let address = namespace.value(&format!("service/{service}"), "{.spec.clusterIP}");
-    let url = format!("http://{address}/{path}");
-    wait_for(&format!("{url} answers"), || {
-        let arguments = [
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "120",
-            "--header",
-            "content-type: application/json",
-            "--data",
-            body,
-            &url,
-        ];
-        let said = say(Command::new("curl").args(arguments), "");
-        let answer = serde_json::from_str(&said.out).map_err(|_| format!("{said:?}"))?;
-        if said.ok { Ok(answer) } else { Err(said.err) }
-    })
 }
 
 #[test]
