@@ -52,6 +52,7 @@ authorization: {mode: Webhook}
 tlsCertFile: $dir/pki/kubelet.crt
 tlsPrivateKeyFile: $dir/pki/kubelet.key
 cgroupDriver: cgroupfs
+cgroupRoot: /$netns
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0

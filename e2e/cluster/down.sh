@@ -28,14 +28,14 @@ for process in /proc/[0-9]*; do
   fi
 done
 
-# Processes of pods whose shim was killed: the ones in cgroups that only kubelet makes.
+# Processes of pods whose shim was killed.
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
-  left=$(cat $(find /sys/fs/cgroup -path '*/kubepods/*' -name cgroup.procs 2>/dev/null) /dev/null 2>/dev/null | sort -u)
+  left=$(for cgroup in $(cgroups); do find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null; done | sort -u)
   [ -n "$left" ] || break
   kill -KILL $left 2>/dev/null
   sleep 0.2
 done
-find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} \; 2>/dev/null
+for cgroup in $(cgroups); do find "$cgroup" -depth -type d -exec rmdir {} \; 2>/dev/null; done
 
 mounts() { awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r; }
 for attempt in 1 2 3; do for mount in $(mounts); do umount "$mount" 2>/dev/null || umount --lazy "$mount"; done; done

@@ -6,6 +6,13 @@ host_ip=10.245.0.1 lab_ip=10.245.0.2
 record=/run/bedplate-cluster # Folder of the cluster that is up, then the pid of what may take it down.
 user=65532                   # The user of Bedplate's images.
 
+# cgroups: the cgroup below which kubelet makes those of the pods, so that they are told from another node's: one a hierarchy
+# in version 1, one in all in version 2.
+cgroups() {
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo /sys/fs/cgroup/$netns; return; fi
+  find /sys/fs/cgroup -mindepth 1 -maxdepth 1 -type d -printf "%p/$netns\n"
+}
+
 # started FILE: whether the process that FILE records (pid, start time) still runs. A number alone could be another's by now.
 started() {
   local pid since stat

@@ -45,6 +45,7 @@ ln -s "$bin" "$dir/bin"
 export KUBECONFIG=$dir/kubeconfig
 # What kubelet and the network plugins change for the whole machine; down.sh puts it back.
 sysctl vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes >"$dir/sysctl"
+for cgroup in $(cgroups); do mkdir -p "$cgroup"; done
 "$here/certificates.sh" "$dir"
 "$here/configure.sh" "$dir" "$bin"
 
