@@ -30,3 +30,6 @@ pub mod settings;
 mod summary;
 pub mod training_job;
 mod users;
+
+#[cfg(test)]
+mod tests;

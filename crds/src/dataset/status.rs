@@ -94,6 +94,6 @@ pub struct StageStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DatasetSummary {
-    /// Share of the work done, such as `42%`.
+    /// The present stage and how much of it is done, such as `tokenize 42%`.
     pub progress: String,
 }

@@ -8,7 +8,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::decision::Note;
+use super::{decision::Note, gate::Blocker};
 
 /// Longest message that the API server takes (`maxLength` of `metav1.Condition`).
 const MAX_MESSAGE_CHARS: usize = 32_768;
@@ -115,6 +115,13 @@ impl<'a> Conditions<'a> {
         is_true(self.previous, of)
     }
 
+    /// What was said of it at the reconcile before, if it was true then.
+    pub fn cause(&self, of: ConditionType) -> Option<Blocker> {
+        let before = find(self.previous, of).filter(|before| before.status == Truth::True.name())?;
+        let reason = serde_json::from_value(before.reason.clone().into()).ok()?;
+        Some(Blocker { reason, message: before.message.clone() })
+    }
+
     /// The conditions, in the order of the kind's list, and what to tell.
     pub fn finish(self) -> (Vec<Condition>, Vec<Note>) {
         (self.next, self.notes)
@@ -139,6 +146,9 @@ fn is_told(of: ConditionType, truth: Truth, reason: Reason) -> bool {
             false
         }
         Reason::WaitingForDataset | Reason::WaitingForModel => of != ConditionType::Admitted,
+        // `Accepted` tells of it first, and names the field.
+        Reason::ReferenceNotFound => !matches!(of, ConditionType::DatasetReady | ConditionType::ModelReady),
+        Reason::Preempted => of == ConditionType::Running,
         _ if is_warning(reason) => true,
         Reason::Suspended => of == ConditionType::Suspended,
         _ => truth == Truth::True && of != ConditionType::Failed,

@@ -41,6 +41,7 @@ pub fn step<S>(departure: &Departure<'_>, observed: &Observed<S>, view: JobView<
         users: users::of(owner.kind, metadata, &observed.referrers),
         has_files,
         children,
+        has_config_map: observed.config_map.is_some(),
         missing_claim: children
             .and_then(|children| gate::missing_claim(&children.claims, &observed.claims, &metadata.namespace)),
     };

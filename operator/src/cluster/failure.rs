@@ -4,7 +4,10 @@
 
 use bedplate_crds::{
     conditions::Reason,
-    job::{exit::ExitCode, termination::TerminationMessage},
+    job::{
+        exit::{ExitCode, Restart},
+        termination::TerminationMessage,
+    },
 };
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, Pod},
@@ -85,11 +88,13 @@ fn of_process(pod: &Pod, end: &ContainerStateTerminated) -> Failure {
         }
         Some(exit) => {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-            (reason_of(exit), format!("pod {name} ended with exit code {code} ({exit:?}){said}. {}", exit.remedy()))
+            // A preemption asks nothing of anybody.
+            let remedy = if exit.restart() == Restart::Free { String::new() } else { format!(". {}", exit.remedy()) };
+            (reason_of(exit), format!("pod {name} ended with exit code {code} ({exit:?}){said}{remedy}"))
         }
         None if code > SIGNAL_BASE => {
             let signal = code - SIGNAL_BASE;
-            let cause = pods::disruption(pod).unwrap_or("from outside");
+            let cause = pods::disruption(pod).unwrap_or("kubectl describe pod may say by whom");
             (Reason::InfrastructureFailed, format!("pod {name} was ended by signal {signal}: {cause}"))
         }
         None => {

@@ -96,6 +96,11 @@ impl<'a> JobView<'a> {
         self.has_strays || self.pods.iter().any(|pod| !pods::is_over(pod))
     }
 
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        self.job.and_then(|job| job.metadata.name.as_deref()).unwrap_or_default()
+    }
+
     /// Whether there is a Job.
     pub fn is_there(&self) -> bool {
         self.job.is_some()

@@ -67,6 +67,8 @@ pub struct Remains<'a> {
     pub has_files: bool,
     /// Its children as they would be made now; none where its spec or what it refers to is gone.
     pub children: Option<&'a JobChildren>,
+    /// Whether the ConfigMap that its pods read is there: it cannot change, and says where its files are.
+    pub has_config_map: bool,
     /// A claim that is missing.
     pub missing_claim: Option<Blocker>,
 }
@@ -119,7 +121,9 @@ fn begin(owner: &Owner, remains: &Remains<'_>) -> Removal {
         return gone(Reason::CleaningUp, format!("there are no files to remove: {}", blocker.message));
     }
     let mut removal = removing();
-    removal.apply.push(Child::ConfigMap(Box::new(children.config_map.clone())));
+    if !remains.has_config_map {
+        removal.apply.push(Child::ConfigMap(Box::new(children.config_map.clone())));
+    }
     removal.apply.push(Child::Job(Box::new(cleanup_job(owner, children))));
     removal
 }

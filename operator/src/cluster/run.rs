@@ -55,6 +55,8 @@ pub struct Wanted<'a> {
     pub pods: u32,
     /// What keeps it from starting.
     pub blocker: Option<&'a Blocker>,
+    /// How it had failed at the reconcile before: its pods, which tell, may be gone.
+    pub failed_before: Option<&'a Blocker>,
     /// Whether it was done at the reconcile before: it stays so when its Job goes.
     pub is_done: bool,
     /// Whether one that is done is made again when its spec changes.
@@ -105,7 +107,7 @@ pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, warnings: &[Warning]) -> St
     }
     let is_outdated = wanted.is_outdated(view);
     if view.state() == JobState::Failed && !is_outdated {
-        return Stage::Failed(end(view));
+        return Stage::Failed(end(view, wanted.failed_before));
     }
     if let Some(blocker) = wanted.hold(view) {
         return Stage::Blocked(blocker.clone());
@@ -115,7 +117,7 @@ pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, warnings: &[Warning]) -> St
         _ if is_outdated => starting("the spec has changed: the run before it is being stopped".to_owned()),
         JobState::Leaving => starting("pods of the run before are being stopped".to_owned()),
         JobState::Absent => starting("the pods are being made".to_owned()),
-        _ if view.ready() + view.succeeded() >= wanted.pods => Stage::Running,
+        _ if view.ready().saturating_add(view.succeeded()) >= wanted.pods => Stage::Running,
         _ => Stage::Starting(hold_up(view, wanted.pods, warnings)),
     }
 }
@@ -125,26 +127,31 @@ fn hold_up(view: &JobView<'_>, wanted: u32, warnings: &[Warning]) -> Blocker {
     if let Some(trouble) = pods::trouble(view.pods(), warnings) {
         return Blocker { reason: trouble.reason, message: trouble.message };
     }
-    let ready = view.ready() + view.succeeded();
+    let ready = view.ready().saturating_add(view.succeeded());
     match view.root_failure() {
-        Some(failure) => Blocker { reason: failure.reason, message: format!("{}; starting again", failure.message) },
+        // Kubernetes has yet to hear of an end that no restart can mend.
+        Some(failure) if failure.is_of_user() => Blocker { reason: failure.reason, message: failure.message },
+        Some(failure) => Blocker { reason: failure.reason, message: format!("starting again: {}", failure.message) },
         None => Blocker { reason: Reason::PodsStarting, message: format!("{ready} of {wanted} pods are ready") },
     }
 }
 
-/// Why it ended early.
-fn end(view: &JobView<'_>) -> Blocker {
-    match (view.root_failure(), view.is_budget_spent()) {
-        (Some(failure), true) => Blocker {
-            reason: Reason::RestartBudgetSpent,
-            message: format!("gave up after {} failures; the last one: {}", view.failed(), failure.message),
-        },
-        (Some(failure), false) => Blocker { reason: failure.reason, message: failure.message },
-        (None, true) => {
-            let message = format!("gave up after {} failures: {}", view.failed(), view.failed_message());
-            Blocker { reason: Reason::RestartBudgetSpent, message }
-        }
-        (None, false) => Blocker { reason: Reason::InfrastructureFailed, message: view.failed_message().to_owned() },
+/// Why it ended early, and how to have it tried again where that may help.
+fn end(view: &JobView<'_>, before: Option<&Blocker>) -> Blocker {
+    let failure = view.root_failure();
+    if let (None, Some(before)) = (&failure, before) {
+        return before.clone();
+    }
+    let last = failure.as_ref().map_or(view.failed_message(), |failure| failure.message.as_str());
+    let again = format!("to try again as it is: kubectl delete job {}", view.name());
+    if view.is_budget_spent() {
+        let message = format!("gave up after {} failures, the last one: {last}; {again}", view.failed());
+        return Blocker { reason: Reason::RestartBudgetSpent, message };
+    }
+    match &failure {
+        Some(failure) if failure.is_of_user() => Blocker { reason: failure.reason, message: last.to_owned() },
+        Some(failure) => Blocker { reason: failure.reason, message: format!("{last}; {again}") },
+        None => Blocker { reason: Reason::InfrastructureFailed, message: format!("{last}; {again}") },
     }
 }
 
@@ -179,7 +186,7 @@ fn repairs(children: &JobChildren, config_map: Option<&ConfigMap>) -> Vec<Child>
 
 /// The conditions that both kinds have in common from `Admitted` on.
 pub fn set_conditions(conditions: &mut Conditions<'_>, stage: &Stage, view: &JobView<'_>, wanted: u32) {
-    let ready = format!("{} of {wanted} pods are ready", view.ready());
+    let ready = format!("{} of {wanted} pods are ready or done", view.ready().saturating_add(view.succeeded()));
     match stage {
         Stage::Blocked(blocker) => {
             conditions.set(Type::Admitted, false, blocker.reason, &blocker.message);

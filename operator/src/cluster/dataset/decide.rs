@@ -48,6 +48,7 @@ pub fn decide(
     let view = JobView::new(observed.job.as_ref(), &observed.pods, &names::job(Kind::Dataset, &owner.name));
     let children = children::children(resource, owner, settings);
     status.observed_generation = Some(owner.generation);
+    status.start_time = view.start_time().or(status.start_time.take());
     if owner.deleting_since.is_some() {
         let departure = Departure {
             owner,
@@ -68,10 +69,12 @@ pub fn decide(
     // With its Job gone, only the generation tells whether the shards are those that the spec asks for.
     let was_current =
         observed.previous.as_ref().and_then(|status| status.observed_generation) == Some(owner.generation);
+    let failed_before = conditions.cause(Type::Failed);
     let wanted = Wanted {
         children: children.as_ref().ok(),
         pods: 1,
         blocker: blocker.as_ref(),
+        failed_before: failed_before.as_ref(),
         is_done: conditions.was_true(Type::Complete) && view.state() == JobState::Absent && was_current,
         is_redone: users.is_empty(),
     };
@@ -135,7 +138,6 @@ fn fill(status: &mut DatasetStatus, observed: &Observed<DatasetStatus>, view: &J
         status.reported_time.clone_from(&progress.reported);
         status.summary = Some(DatasetSummary { progress: present_stage(progress) });
     }
-    status.start_time = view.start_time().or(status.start_time.take());
     if is_over {
         status.completion_time = view.completion_time().or(status.completion_time.take());
     }

@@ -2,7 +2,10 @@
 //!
 //! Owns the reading of `apps/v1` Deployments. Never applies one.
 
-use bedplate_crds::{conditions::Reason, model_deployment::status::ModelDeploymentStatus};
+use bedplate_crds::{
+    conditions::{ConditionType, Reason},
+    model_deployment::status::ModelDeploymentStatus,
+};
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus},
     core::v1::Pod,
@@ -10,7 +13,7 @@ use k8s_openapi::api::{
 
 use super::children::{ModelChildren, REVISION_ANNOTATION};
 use crate::cluster::{
-    failure,
+    conditions, failure,
     gate::Blocker,
     observed::{Observed, Warning},
     pods,
@@ -31,6 +34,8 @@ pub struct Rollout {
     pub updated: u32,
     /// Whether the Deployment is made from what is wanted, and its controller has seen it.
     pub is_current: bool,
+    /// Whether it was under way at the reconcile before: it is until every pod answers.
+    pub was_under_way: bool,
     /// What is wrong with the pods that do not answer.
     pub trouble: Option<Blocker>,
 }
@@ -41,14 +46,18 @@ impl Rollout {
         let deployment = observed.deployment.as_ref();
         let status = deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default();
         let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+        let is_current = deployment.is_some_and(|deployment| is_current(deployment, desired, children));
+        let before = observed.previous.as_ref().map_or(&[][..], |status| &status.conditions);
         let serving: Vec<&Pod> = observed.pods.iter().filter(|pod| !pods::is_over(pod)).collect();
         Self {
             exists: deployment.is_some(),
             desired,
             replicas: count(status.replicas),
             ready: count(status.ready_replicas),
-            updated: count(status.updated_replicas),
-            is_current: deployment.is_some_and(|deployment| is_current(deployment, desired, children)),
+            // What its controller calls the newest revision may be the one before.
+            updated: if is_current { count(status.updated_replicas) } else { 0 },
+            is_current,
+            was_under_way: conditions::is_true(before, ConditionType::Progressing),
             trouble: trouble(&serving, &status, &observed.warnings),
         }
     }
@@ -57,6 +66,12 @@ impl Rollout {
     pub fn is_done(&self) -> bool {
         let Self { desired, replicas, ready, updated, .. } = *self;
         self.is_current && replicas == desired && updated == desired && ready == desired
+    }
+
+    /// Whether a newer revision is replacing an older one, or the first pods are being started.
+    pub fn is_under_way(&self) -> bool {
+        let is_behind = !self.is_current || self.updated < self.desired || self.replicas != self.desired;
+        !self.is_done() && (is_behind || self.was_under_way)
     }
 }
 

@@ -28,12 +28,16 @@ pub fn set_conditions(conditions: &mut Conditions<'_>, rollout: &Rollout, blocke
         let (reason, message) = cause(Reason::PodsStarting);
         conditions.set(Type::PodsReady, false, reason, message);
     }
-    match (rollout.exists, rollout.is_done(), blocker) {
-        (true, true, _) => conditions.set(Type::Progressing, false, Reason::RolledOut, &counts),
-        (_, false, Some(blocker)) => conditions.set(Type::Progressing, false, blocker.reason, &blocker.message),
+    match blocker {
+        Some(blocker) if !rollout.exists => {
+            conditions.set(Type::Progressing, false, blocker.reason, &blocker.message);
+        }
+        _ if rollout.exists && !rollout.is_under_way() => {
+            conditions.set(Type::Progressing, false, Reason::RolledOut, &counts);
+        }
         _ => {
-            let message = match &rollout.trouble {
-                Some(trouble) => format!("{updated} of {desired} pods are of the newest revision: {}", trouble.message),
+            let message = match waits {
+                Some(waits) => format!("{updated} of {desired} pods are of the newest revision: {}", waits.message),
                 None => format!("{updated} of {desired} pods are of the newest revision"),
             };
             conditions.set(Type::Progressing, true, Reason::RollingOut, message);
@@ -58,8 +62,8 @@ pub fn set_conditions(conditions: &mut Conditions<'_>, rollout: &Rollout, blocke
 
 /// It answers, but with fewer pods than it should, and not because it is just being rolled out.
 fn is_degraded(rollout: &Rollout) -> bool {
-    let is_rolling = !rollout.is_current || rollout.updated < rollout.desired;
-    rollout.ready > 0 && rollout.ready < rollout.desired && (!is_rolling || rollout.trouble.is_some())
+    let is_expected = rollout.is_under_way() && rollout.trouble.is_none();
+    rollout.ready > 0 && rollout.ready < rollout.desired && !is_expected
 }
 
 fn hold_up<'a>(rollout: &'a Rollout, blocker: Option<&'a Blocker>) -> Option<&'a Blocker> {
@@ -79,10 +83,10 @@ pub fn phase(rollout: &Rollout, blocker: Option<&Blocker>) -> (Option<Phase>, Op
         (if has_failed { Phase::Failed } else { Phase::Starting }, reason(Reason::PodsStarting))
     } else if is_degraded(rollout) {
         (Phase::Degraded, reason(Reason::PodsStarting))
-    } else if rollout.is_done() || blocker.is_some() {
-        (Phase::Ready, Reason::Serving)
-    } else {
+    } else if rollout.is_under_way() {
         (Phase::RollingOut, Reason::RollingOut)
+    } else {
+        (Phase::Ready, Reason::Serving)
     };
     (Some(phase), Some(reason))
 }
@@ -109,7 +113,7 @@ pub fn fill(
 ) {
     let metadata = &resource.metadata;
     let service = names::service(Kind::ModelDeployment, &metadata.name);
-    status.url = Some(format!("http://{service}.{}.svc/v1", metadata.namespace));
+    status.url = rollout.exists.then(|| format!("http://{service}.{}.svc/v1", metadata.namespace));
     status.selector = Some(names::selector(Kind::ModelDeployment, &metadata.name));
     (status.replicas, status.ready_replicas, status.updated_replicas) =
         (rollout.replicas, rollout.ready, rollout.updated);

@@ -77,20 +77,23 @@ pub fn decide(
     let around = Surroundings { settings, dependencies: &observed.dependencies, capabilities };
     let children = children::children(resource, owner, around);
     status.observed_generation = Some(owner.generation);
+    status.start_time = view.start_time().or(status.start_time.take());
     if owner.deleting_since.is_some() {
         return depart(resource, owner, observed, (status, conditions, view, children.as_ref().ok()));
     }
     let is_done = conditions.was_true(Type::Complete) || view.state() == JobState::Complete;
     let blocker = if is_done {
-        tell_of_end(&mut conditions);
+        tell_of_end(&mut conditions, &resource.spec.model);
         None
     } else {
         blocker(&mut conditions, resource, children.as_ref(), (observed, &view))
     };
+    let failed_before = conditions.cause(Type::Failed);
     let wanted = Wanted {
         children: children.as_ref().ok(),
         pods: resource.spec.parallelism.data,
         blocker: blocker.as_ref(),
+        failed_before: failed_before.as_ref(),
         is_done,
         is_redone: false,
     };
@@ -218,11 +221,15 @@ fn wait(dependency: &Dependency) -> Option<Blocker> {
 }
 
 /// What was waited for is of no more interest; it may even be gone.
-fn tell_of_end(conditions: &mut Conditions<'_>) {
+fn tell_of_end(conditions: &mut Conditions<'_>, model: &ModelSource) {
     let done = "everything asked for was done";
     conditions.set(Type::Accepted, true, Reason::Accepted, done);
     conditions.set(Type::DatasetReady, true, Reason::DatasetReady, done);
-    conditions.set(Type::ModelReady, true, Reason::ModelReady, done);
+    let of_model = match model {
+        ModelSource::Config { .. } => Reason::NotRequested,
+        ModelSource::TrainingJob { .. } | ModelSource::Uri { .. } => Reason::ModelReady,
+    };
+    conditions.set(Type::ModelReady, true, of_model, done);
     conditions.set(Type::QuotaReserved, true, Reason::NotRequested, done);
     conditions.set(Type::Suspended, false, Reason::NotRequested, done);
 }

@@ -41,7 +41,7 @@ pub fn fill(
     if let Some(progress) = &observed.progress {
         take_reports(status, progress, is_over);
     }
-    status.start_time = view.start_time().or(status.start_time.take()).or_else(|| start(stage, observed.now));
+    status.start_time = status.start_time.take().or_else(|| start(stage, observed.now));
     status.completion_time = if is_over { view.completion_time().or(status.completion_time.take()) } else { None };
     status.dataset_digests = digests(status, &observed.dependencies, stage);
     count_active_time(status, stage, observed.now);
@@ -49,7 +49,7 @@ pub fn fill(
     if *stage == Stage::Complete {
         finish(status, spec, view);
     }
-    let ready = if is_over { 0 } else { view.ready() };
+    let ready = if is_over { 0 } else { view.ready().saturating_add(view.succeeded()) };
     status.nodes = Some(NodeCounts { desired: spec.parallelism.data, ready });
     measure(status, spec, observed.progress.as_ref(), stage);
     status.summary = Some(summarise(status, stage));
@@ -158,8 +158,10 @@ fn finish(status: &mut TrainingJobStatus, spec: &TrainingJobSpec, view: &JobView
     if let Some(digest) = view.result().and_then(|result| result.digest)
         && status.checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.digest != digest)
     {
+        // Every checkpoint of a job is as large as the one before.
+        let bytes = status.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.bytes);
         let time = status.completion_time.clone();
-        status.checkpoint = Some(CheckpointStatus { step: max_steps, digest, bytes: 0, time });
+        status.checkpoint = Some(CheckpointStatus { step: max_steps, digest, bytes, time });
     }
 }
 
