@@ -222,6 +222,7 @@ fn stored(begin: &Begin, kind: Kind, journal: &Journal) -> StoredAttempt {
         started_at: *started_at,
         spec: spec.clone(),
         job: job.clone(),
+        progress_file: String::new(),
         progress_offset: *progress_offset,
     }
 }

@@ -5,6 +5,7 @@
 //! may be repeated, since each key is derived from what the row describes. Of all that is deployed only the operator links
 //! this; the command line uses the same code on a laptop. Never spools: whoever writes keeps what is not yet written.
 
+mod accepted;
 mod attempts;
 mod connect;
 mod error;
@@ -21,7 +22,8 @@ mod status;
 pub use connect::{Endpoint, Store};
 pub use error::StoreError;
 pub use lineage::{Lineage, LineageArtefact, LineageAttempt, LineageEdge, LineageStart};
-pub use records::{Artefact, ArtefactKind, AttemptPosition, Direction, NewAttempt, Outcome, RunKey};
+pub use progress::timestamp;
+pub use records::{Artefact, ArtefactKind, AttemptPosition, Direction, LastAttempt, NewAttempt, Outcome, RunKey};
 pub use run_detail::{
     AttemptDetail, CheckpointDetail, EvaluationDetail, LOSS_POINTS, LossPoint, RunDetail, StageDetail,
 };

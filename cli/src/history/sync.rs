@@ -7,15 +7,14 @@ use std::collections::HashMap;
 
 use bedplate_operator::{
     resource::Kind,
-    store::{Artefact, Direction, Outcome, Store, StoreError},
+    store::{Artefact, Direction, Outcome, Store},
 };
 use uuid::Uuid;
 
 use super::{
     HistoryError,
     journal::{Begin, End, Entry, Journal, Link},
-    session, stored,
-    tail::{self, Batch},
+    session, stored, tail,
 };
 
 /// The state of the transfer.
@@ -108,12 +107,12 @@ impl Sync {
         for link in attempt.links.drain(..) {
             let Link { attempt, artefact: kind, digest, uri, at } = link;
             let artefact = Artefact { kind, digest, uri: Some(uri), size_bytes: None };
-            accepted(store.lineage_edge_insert(attempt, Direction::Input, &artefact, at).await)?;
+            store.lineage_edge_accepted(attempt, Direction::Input, &artefact, at).await?;
         }
         let path = attempt.begin.progress_file.clone();
         let failed = |source| HistoryError::ReadProgress { path: path.clone(), source };
         while let Some(batch) = tail::read(&path, offset, limit).map_err(failed)? {
-            batch_insert(store, attempt.id, &batch, offset).await?;
+            store.progress_insert_accepted(attempt.id, &batch.events, (offset, batch.end)).await?;
             offset = batch.end;
         }
         attempt.stored = Some(offset);
@@ -141,30 +140,5 @@ impl Sync {
         let Begin { progress_file, progress_offset, .. } = &self.attempts[index].begin;
         let next = self.attempts[index + 1..].iter().find(|later| later.begin.progress_file == *progress_file)?;
         Some(if next.begin.progress_offset < *progress_offset { 0 } else { next.begin.progress_offset })
-    }
-}
-
-/// Writes a batch. An event that Postgres refuses is left out: it would be refused for ever, and the rest with it.
-async fn batch_insert(store: &Store, attempt: Uuid, batch: &Batch, offset: u64) -> Result<(), HistoryError> {
-    match store.progress_insert(attempt, &batch.events, batch.end).await {
-        Err(error) if error.is_rejection() => {
-            for event in &batch.events {
-                accepted(store.progress_insert(attempt, std::slice::from_ref(event), offset).await)?;
-            }
-            Ok(store.progress_insert(attempt, &[], batch.end).await?)
-        }
-        written => Ok(written?),
-    }
-}
-
-/// Lets a value go that Postgres refuses; every other error stays one.
-fn accepted(written: Result<(), StoreError>) -> Result<(), StoreError> {
-    match written {
-        Err(error) if error.is_rejection() => {
-            let error = bedplate_telemetry::chain::Chain(&error).to_string();
-            tracing::warn!(error, "left something out of the history");
-            Ok(())
-        }
-        other => other,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    AttemptPosition, NewAttempt, Outcome, Store, StoreError,
+    AttemptPosition, LastAttempt, NewAttempt, Outcome, Store, StoreError,
     ids::run_id,
     progress::{bigint, text},
 };
@@ -17,7 +17,7 @@ impl Store {
     /// When the database is away or refuses a value.
     pub async fn attempt_insert(&self, attempt: &NewAttempt) -> Result<Uuid, StoreError> {
         let (run, id) = (run_id(&attempt.run), attempt.id());
-        let NewAttempt { run: key, started_at, spec, job, progress_offset } = attempt;
+        let NewAttempt { run: key, started_at, spec, job, progress_file, progress_offset } = attempt;
         let mut transaction = self.begin("begin an attempt").await?;
         sqlx::query!(
             "INSERT INTO bedplate.runs AS known (id, origin, kind, namespace, name, created_at)
@@ -34,13 +34,14 @@ impl Store {
         .await
         .map_err(StoreError::query("write a run"))?;
         sqlx::query!(
-            "INSERT INTO bedplate.attempts (id, run_id, started_at, spec, job, progress_offset)
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO bedplate.attempts (id, run_id, started_at, spec, job, progress_file, progress_offset)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
             id,
             run,
             started_at,
             storable(spec.clone()),
             storable(job.clone()),
+            text(progress_file),
             bigint(*progress_offset)
         )
         .execute(&mut *transaction)
@@ -115,6 +116,41 @@ impl Store {
         .map_err(StoreError::query("read how far attempts are stored"))?;
         let position = |id, offset: i64, ended| AttemptPosition { id, progress_offset: offset.unsigned_abs(), ended };
         Ok(rows.into_iter().map(|row| position(row.id, row.progress_offset, row.ended)).collect())
+    }
+}
+
+impl Store {
+    /// The newest attempt in a progress file of a run.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn attempt_last(&self, origin: &str, progress_file: &str) -> Result<Option<LastAttempt>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT a.id, a.ended_at IS NOT NULL AS "ended!", max(a.progress_offset) OVER () AS "progress_offset!"
+               FROM bedplate.attempts a JOIN bedplate.runs r ON r.id = a.run_id
+               WHERE r.origin = $1 AND a.progress_file = $2 ORDER BY a.started_at DESC LIMIT 1"#,
+            origin,
+            text(progress_file)
+        )
+        .fetch_optional(self.pool())
+        .await
+        .map_err(StoreError::query("read how far a progress file is stored"))?;
+        Ok(row.map(|row| LastAttempt {
+            id: row.id,
+            progress_offset: row.progress_offset.unsigned_abs(),
+            ended: row.ended,
+        }))
+    }
+
+    /// Closes every open attempt of an origin: nothing of it runs any more, and nobody saw how it ended.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn attempts_close(&self, origin: &str) -> Result<(), StoreError> {
+        for position in self.attempt_positions(origin).await?.iter().filter(|position| !position.ended) {
+            self.attempt_end(position.id, Outcome::Lost).await?;
+        }
+        Ok(())
     }
 }
 

@@ -298,8 +298,8 @@ pub(super) fn text(value: &str) -> String {
     value.replace('\0', "\u{fffd}")
 }
 
-/// Microseconds are what Postgres keeps.
-fn timestamp(seconds: f64) -> DateTime<Utc> {
+/// An event's time, in the microseconds that Postgres keeps.
+pub fn timestamp(seconds: f64) -> DateTime<Utc> {
     #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and what is out of range becomes 1970")]
     DateTime::from_timestamp_micros((seconds * 1e6) as i64).unwrap_or(DateTime::UNIX_EPOCH)
 }

@@ -29,7 +29,9 @@ pub struct NewAttempt {
     pub spec: Value,
     /// The job file handed to the process.
     pub job: Value,
-    /// Length of the progress file before it.
+    /// Which of the run's progress files its events are in; empty where there is but one.
+    pub progress_file: String,
+    /// Length of the progress file before it: bytes on a laptop, lines where it came over the progress API.
     pub progress_offset: u64,
 }
 
@@ -60,6 +62,17 @@ pub struct AttemptPosition {
     /// The attempt.
     pub id: Uuid,
     /// Bytes of the progress file that are stored.
+    pub progress_offset: u64,
+    /// Whether its end is stored.
+    pub ended: bool,
+}
+
+/// The newest attempt in a progress file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// The attempt.
+    pub id: Uuid,
+    /// How far the file is stored, over all of its attempts.
     pub progress_offset: u64,
     /// Whether its end is stored.
     pub ended: bool,

@@ -26,6 +26,7 @@ pub fn attempt(kind: Kind, name: &str, started_at: DateTime<Utc>) -> NewAttempt 
         started_at,
         spec: json!({ "name": name }),
         job: json!({ "outputDir": "/out", "threads": 2 }),
+        progress_file: String::new(),
         progress_offset: 0,
     }
 }
