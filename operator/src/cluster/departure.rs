@@ -36,7 +36,7 @@ pub fn step<S>(departure: &Departure<'_>, observed: &Observed<S>, view: JobView<
     let cleanup_name = names::cleanup_job(owner.kind, &owner.name);
     let remains = Remains {
         view,
-        cleanup: JobView::new(observed.cleanup.as_ref(), &observed.pods, &cleanup_name),
+        cleanup: JobView::new(owner, observed.cleanup.as_ref(), &observed.pods, &cleanup_name),
         refused: observed.cleanup_refused.as_deref(),
         users: users::of(owner.kind, metadata, &observed.referrers),
         has_files,

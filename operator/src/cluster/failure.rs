@@ -11,7 +11,7 @@ use bedplate_crds::{
 };
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, Pod},
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 
 use super::pods;
@@ -20,6 +20,9 @@ use super::pods;
 const SIGNAL_BASE: i32 = 128;
 /// Characters of a log's last line that a status repeats: the rest is in the log.
 const MAX_LOG_CHARS: usize = 500;
+
+/// Processes of one job that end within this time end of one cause: a rank misses another after seconds, and ends.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(60);
 
 /// One end that was no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +67,17 @@ pub fn of(pod: &Pod) -> Option<Failure> {
     }
 }
 
-/// The one of several that says most: the latest that is not merely the consequence of another.
+/// The one of several that says most: of those that came with the latest, the last that is not merely the consequence of
+/// another.
 pub fn root<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<Failure> {
-    let failures = pods.into_iter().filter_map(of);
-    failures.max_by(|one, other| {
-        let key = |failure: &Failure| (!failure.is_consequence(), failure.time, failure.pod.clone());
-        key(one).cmp(&key(other))
-    })
+    let failures: Vec<Failure> = pods.into_iter().filter_map(of).collect();
+    let latest = failures.iter().filter_map(|failure| failure.time).max();
+    let came_with_latest = |failure: &Failure| match (failure.time, latest) {
+        (Some(time), Some(latest)) => latest.duration_since(time) <= TOGETHER,
+        (None, _) | (_, None) => latest.is_none(),
+    };
+    let key = |failure: &Failure| (!failure.is_consequence(), failure.time, failure.pod.clone());
+    failures.into_iter().filter(came_with_latest).max_by_key(key)
 }
 
 fn of_process(pod: &Pod, end: &ContainerStateTerminated) -> Failure {

@@ -15,6 +15,7 @@ use k8s_openapi::{
 use super::{
     failure::{self, Failure},
     objects::SPEC_ANNOTATION,
+    owner::Owner,
     pods,
 };
 
@@ -43,13 +44,15 @@ pub struct JobView<'a> {
 
 impl<'a> JobView<'a> {
     /// Of all pods of a resource, those of this Job. Pods that a Job of another uid left behind are strays until they are
-    /// over; those of the clean-up are nobody's here.
-    pub fn new(job: Option<&'a Job>, pods: &'a [Pod], job_name: &str) -> Self {
+    /// over; those of the clean-up are nobody's here. A Job of an earlier resource of the same name is leaving.
+    pub fn new(owner: &Owner, job: Option<&'a Job>, pods: &'a [Pod], job_name: &str) -> Self {
+        let is_earlier = job.is_some_and(|job| is_of_another(job, owner));
+        let job = job.filter(|_| !is_earlier);
         let uid = job.and_then(|job| job.metadata.uid.as_deref());
         let of_name = pods.iter().filter(|pod| pods::controller(pod).is_some_and(|owner| owner.name == job_name));
         let (own, strays): (Vec<_>, Vec<_>) =
             of_name.partition(|pod| uid.is_some() && pods::controller(pod).map(|owner| owner.uid.as_str()) == uid);
-        Self { job, pods: own, has_strays: strays.iter().any(|pod| !pods::is_over(pod)) }
+        Self { job, pods: own, has_strays: is_earlier || strays.iter().any(|pod| !pods::is_over(pod)) }
     }
 
     /// Where it is.
@@ -99,11 +102,6 @@ impl<'a> JobView<'a> {
     /// Its name.
     pub fn name(&self) -> &'a str {
         self.job.and_then(|job| job.metadata.name.as_deref()).unwrap_or_default()
-    }
-
-    /// Whether there is a Job.
-    pub fn is_there(&self) -> bool {
-        self.job.is_some()
     }
 
     /// Whether it is held back.
@@ -164,4 +162,9 @@ impl<'a> JobView<'a> {
         let conditions = self.job?.status.as_ref()?.conditions.as_ref()?;
         conditions.iter().find(|condition| condition.type_ == of && condition.status == "True")
     }
+}
+
+fn is_of_another(job: &Job, owner: &Owner) -> bool {
+    let owners = job.metadata.owner_references.iter().flatten();
+    owners.filter(|reference| reference.controller == Some(true)).any(|reference| reference.uid != owner.uid)
 }

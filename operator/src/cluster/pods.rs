@@ -6,13 +6,16 @@ use bedplate_crds::conditions::Reason;
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodCondition},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 
 use super::observed::Warning;
 
 /// Label of a pod's number among those of its Job.
 const INDEX_LABEL: &str = "batch.kubernetes.io/job-completion-index";
+
+/// A warning that was not repeated for so long is of the past: controllers try again, and warn again, every few minutes.
+const MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why pods that are wanted are missing or do not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +87,24 @@ pub fn disruption(pod: &Pod) -> Option<&str> {
 }
 
 /// Why pods that are wanted are missing or do not run; none where nothing but time is lacking.
-pub fn trouble<'a>(pods: impl IntoIterator<Item = &'a Pod>, warnings: &[Warning]) -> Option<Trouble> {
-    let waiting: Vec<&Pod> = pods.into_iter().filter(|pod| !is_over(pod) && !is_ready(pod)).collect();
+pub fn trouble<'a>(pods: impl IntoIterator<Item = &'a Pod>, sight: Sight<'_>) -> Option<Trouble> {
+    let present: Vec<&Pod> = pods.into_iter().filter(|pod| !is_over(pod)).collect();
+    let is_short = present.len() < usize::try_from(sight.wanted).unwrap_or(usize::MAX);
+    let waiting: Vec<&Pod> = present.into_iter().filter(|pod| !is_ready(pod)).collect();
     let of_pod = waiting.iter().find_map(|pod| unschedulable(pod).or_else(|| cannot_start(pod)));
-    of_pod.or_else(|| warnings.iter().rev().find_map(|warning| of_warning(warning, &waiting)))
+    let recent = sight.warnings.iter().rev().filter(|warning| sight.now.duration_since(warning.time) <= MEMORY);
+    of_pod.or_else(|| recent.filter_map(|warning| of_warning(warning, &waiting, is_short)).next())
+}
+
+/// What is known besides the pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Pods that are wanted.
+    pub wanted: u32,
+    /// Warnings about the pods and about what makes them, newest last.
+    pub warnings: &'a [Warning],
+    /// Now.
+    pub now: Timestamp,
 }
 
 fn phase(pod: &Pod) -> Option<&str> {
@@ -137,11 +154,11 @@ fn cannot_start(pod: &Pod) -> Option<Trouble> {
 }
 
 /// What the controllers and kubelet could say only in an Event.
-fn of_warning(warning: &Warning, waiting: &[&Pod]) -> Option<Trouble> {
+fn of_warning(warning: &Warning, waiting: &[&Pod], is_short: bool) -> Option<Trouble> {
     let is_about_pod = waiting.iter().any(|pod| name(pod) == warning.name);
     let Warning { kind, name, message: said, .. } = warning;
     let (reason, remedy) = match warning.reason.as_str() {
-        "FailedCreate" => return Some(refusal(&format!("{kind} {name}: {said}"))),
+        "FailedCreate" if is_short => return Some(refusal(&format!("{kind} {name}: {said}"))),
         "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" if is_about_pod => {
             (Reason::StorageNotBound, "look at the volume that it names")
         }

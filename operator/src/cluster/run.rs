@@ -15,9 +15,8 @@ use super::{
     gate::Blocker,
     job_view::{JobState, JobView},
     names,
-    observed::Warning,
     owner::Owner,
-    pods,
+    pods::{self, Sight},
 };
 
 /// A resource is written at most so often while its figures change, so that many jobs do not wear out the API server.
@@ -51,8 +50,6 @@ pub enum Stage {
 pub struct Wanted<'a> {
     /// Its children as they would be made now.
     pub children: Option<&'a JobChildren>,
-    /// Pods.
-    pub pods: u32,
     /// What keeps it from starting.
     pub blocker: Option<&'a Blocker>,
     /// How it had failed at the reconcile before: its pods, which tell, may be gone.
@@ -101,7 +98,7 @@ impl Wanted<'_> {
 }
 
 /// Where it stands.
-pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, warnings: &[Warning]) -> Stage {
+pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, sight: Sight<'_>) -> Stage {
     if wanted.is_over(view) {
         return Stage::Complete;
     }
@@ -117,14 +114,14 @@ pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, warnings: &[Warning]) -> St
         _ if is_outdated => starting("the spec has changed: the run before it is being stopped".to_owned()),
         JobState::Leaving => starting("pods of the run before are being stopped".to_owned()),
         JobState::Absent => starting("the pods are being made".to_owned()),
-        _ if view.ready().saturating_add(view.succeeded()) >= wanted.pods => Stage::Running,
-        _ => Stage::Starting(hold_up(view, wanted.pods, warnings)),
+        _ if view.ready().saturating_add(view.succeeded()) >= sight.wanted => Stage::Running,
+        _ => Stage::Starting(hold_up(view, sight)),
     }
 }
 
 /// Why pods that may run do not: what is wrong with them, or what ended the ones before, or nothing but time.
-fn hold_up(view: &JobView<'_>, wanted: u32, warnings: &[Warning]) -> Blocker {
-    if let Some(trouble) = pods::trouble(view.pods(), warnings) {
+fn hold_up(view: &JobView<'_>, sight: Sight<'_>) -> Blocker {
+    if let Some(trouble) = pods::trouble(view.pods(), sight) {
         return Blocker { reason: trouble.reason, message: trouble.message };
     }
     let ready = view.ready().saturating_add(view.succeeded());
@@ -132,7 +129,9 @@ fn hold_up(view: &JobView<'_>, wanted: u32, warnings: &[Warning]) -> Blocker {
         // Kubernetes has yet to hear of an end that no restart can mend.
         Some(failure) if failure.is_of_user() => Blocker { reason: failure.reason, message: failure.message },
         Some(failure) => Blocker { reason: failure.reason, message: format!("starting again: {}", failure.message) },
-        None => Blocker { reason: Reason::PodsStarting, message: format!("{ready} of {wanted} pods are ready") },
+        None => {
+            Blocker { reason: Reason::PodsStarting, message: format!("{ready} of {} pods are ready", sight.wanted) }
+        }
     }
 }
 

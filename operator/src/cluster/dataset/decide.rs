@@ -24,6 +24,7 @@ use crate::{
         names,
         observed::Observed,
         owner::Owner,
+        pods::Sight,
         run::{self, Stage, Wanted},
         settings::ClusterSettings,
         summary, users,
@@ -45,7 +46,7 @@ pub fn decide(
     let mut status = observed.previous.clone().unwrap_or_default();
     let before = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&CONDITIONS, &before, owner.generation, observed.now);
-    let view = JobView::new(observed.job.as_ref(), &observed.pods, &names::job(Kind::Dataset, &owner.name));
+    let view = JobView::new(owner, observed.job.as_ref(), &observed.pods, &names::job(Kind::Dataset, &owner.name));
     let children = children::children(resource, owner, settings);
     status.observed_generation = Some(owner.generation);
     status.start_time = view.start_time().or(status.start_time.take());
@@ -64,21 +65,22 @@ pub fn decide(
         status.conditions = next;
         return removal.into_decision(status, notes);
     }
-    let blocker = blocker(&mut conditions, resource, children.as_ref(), observed);
     let users = users::at_work(Kind::Dataset, &resource.metadata, &observed.referrers);
     // With its Job gone, only the generation tells whether the shards are those that the spec asks for.
     let was_current =
         observed.previous.as_ref().and_then(|status| status.observed_generation) == Some(owner.generation);
+    let is_done = conditions.was_true(Type::Complete) && view.state() == JobState::Absent && was_current;
+    let blocker = blocker(&mut conditions, resource, children.as_ref(), observed)
+        .or_else(|| in_use(&users).filter(|_| view.state() == JobState::Absent && !is_done));
     let failed_before = conditions.cause(Type::Failed);
     let wanted = Wanted {
         children: children.as_ref().ok(),
-        pods: 1,
         blocker: blocker.as_ref(),
         failed_before: failed_before.as_ref(),
-        is_done: conditions.was_true(Type::Complete) && view.state() == JobState::Absent && was_current,
+        is_done,
         is_redone: users.is_empty(),
     };
-    let stage = run::stage(&view, wanted, &observed.warnings);
+    let stage = run::stage(&view, wanted, Sight { wanted: 1, warnings: &observed.warnings, now: observed.now });
     let actions = run::actions(owner, &view, wanted, observed.config_map.as_ref());
     run::set_conditions(&mut conditions, &stage, &view, 1);
     conditions.set(Type::Deleting, false, Reason::NotRequested, "nobody deletes it");
@@ -110,6 +112,12 @@ fn blocker(
     }
 }
 
+/// Shards are never written below a job that reads them.
+fn in_use(users: &[String]) -> Option<Blocker> {
+    let message = || format!("{} reads its shards; they are made anew when that has ended", users.join(", "));
+    (!users.is_empty()).then(|| Blocker { reason: Reason::InUse, message: message() })
+}
+
 /// A changed spec that has to wait says so.
 fn tell_of_users(
     conditions: &mut Conditions<'_>,
@@ -119,9 +127,8 @@ fn tell_of_users(
     users: &[String],
 ) {
     let would_be_redone = Wanted { is_redone: true, ..wanted }.is_outdated(view);
-    if *stage == Stage::Complete && would_be_redone {
-        let message = format!("the spec has changed; the shards are made anew when {} has ended", users.join(", "));
-        conditions.set(Type::Accepted, true, Reason::InUse, message);
+    if let (Stage::Complete, true, Some(wait)) = (stage, would_be_redone, in_use(users)) {
+        conditions.set(Type::Accepted, true, wait.reason, format!("the spec has changed, but {}", wait.message));
     }
 }
 

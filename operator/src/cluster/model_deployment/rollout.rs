@@ -15,8 +15,8 @@ use super::children::{ModelChildren, REVISION_ANNOTATION};
 use crate::cluster::{
     conditions, failure,
     gate::Blocker,
-    observed::{Observed, Warning},
-    pods,
+    observed::Observed,
+    pods::{self, Sight},
 };
 
 /// Pods by what they do, and what is wrong with those that do not.
@@ -48,6 +48,7 @@ impl Rollout {
         let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
         let is_current = deployment.is_some_and(|deployment| is_current(deployment, desired, children));
         let before = observed.previous.as_ref().map_or(&[][..], |status| &status.conditions);
+        let sight = Sight { wanted: desired, warnings: &observed.warnings, now: observed.now };
         let serving: Vec<&Pod> = observed.pods.iter().filter(|pod| !pods::is_over(pod)).collect();
         Self {
             exists: deployment.is_some(),
@@ -58,7 +59,7 @@ impl Rollout {
             updated: if is_current { count(status.updated_replicas) } else { 0 },
             is_current,
             was_under_way: conditions::is_true(before, ConditionType::Progressing),
-            trouble: trouble(&serving, &status, &observed.warnings),
+            trouble: trouble(&serving, &status, sight),
         }
     }
 
@@ -85,9 +86,9 @@ fn is_current(deployment: &Deployment, desired: u32, children: Option<&ModelChil
     is_seen && has_replicas && children.is_some_and(|children| revision == Some(&children.revision))
 }
 
-fn trouble(serving: &[&Pod], status: &DeploymentStatus, warnings: &[Warning]) -> Option<Blocker> {
+fn trouble(serving: &[&Pod], status: &DeploymentStatus, sight: Sight<'_>) -> Option<Blocker> {
     let blocker = |trouble: pods::Trouble| Blocker { reason: trouble.reason, message: trouble.message };
-    if let Some(trouble) = pods::trouble(serving.iter().copied(), warnings) {
+    if let Some(trouble) = pods::trouble(serving.iter().copied(), sight) {
         return Some(blocker(trouble));
     }
     let silent = serving.iter().copied().filter(|pod| !pods::is_ready(pod) && !pods::is_leaving(pod));

@@ -52,7 +52,7 @@ fn a_dataset_becomes_a_job_file_and_a_job() {
 fn a_training_job_becomes_an_indexed_job_whose_ranks_meet_at_a_service() {
     let dependencies = [dataset_dependency()];
     let capabilities = Capabilities { pod_groups: true };
-    let around = Surroundings { settings: &settings(), dependencies: &dependencies, capabilities };
+    let around = Surroundings { settings: &settings(), dependencies: &dependencies, capabilities, is_leaving: false };
     let owner = owner(Kind::TrainingJob, "tiny");
     let children = cluster::training_job::children::children(&training_job(), &owner, around).unwrap();
     assert_eq!(children.claims, ["bedplate-storage", "runs"]);
@@ -63,7 +63,7 @@ fn a_training_job_becomes_an_indexed_job_whose_ranks_meet_at_a_service() {
 fn without_pod_groups_the_pods_name_no_group() {
     let dependencies = [dataset_dependency()];
     let capabilities = Capabilities { pod_groups: false };
-    let around = Surroundings { settings: &settings(), dependencies: &dependencies, capabilities };
+    let around = Surroundings { settings: &settings(), dependencies: &dependencies, capabilities, is_leaving: false };
     let owner = owner(Kind::TrainingJob, "tiny");
     let children = cluster::training_job::children::children(&training_job(), &owner, around).unwrap();
     assert!(children.pod_group.is_none());
@@ -102,8 +102,12 @@ fn what_holds_a_job_back_or_ends_it_does_not_make_its_pods_anew() {
         let mut resource = training_job();
         change(&mut resource.spec);
         let settings = settings();
-        let around =
-            Surroundings { settings: &settings, dependencies: &dependencies, capabilities: Capabilities::default() };
+        let around = Surroundings {
+            settings: &settings,
+            dependencies: &dependencies,
+            capabilities: Capabilities::default(),
+            is_leaving: false,
+        };
         let owner = owner(Kind::TrainingJob, "tiny");
         let children = cluster::training_job::children::children(&resource, &owner, around).unwrap();
         children.spec_hash().to_owned()

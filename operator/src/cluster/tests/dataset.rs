@@ -185,3 +185,17 @@ fn files_that_cannot_be_removed_do_not_keep_a_dataset_for_ever() {
     assert_eq!(decision.finalizer, Finalizer::Remove);
     assert!(decision.notes[0].is_warning && decision.notes[0].message.contains("stay on the volume"));
 }
+
+#[test]
+fn the_job_of_an_earlier_dataset_of_that_name_is_waited_for() {
+    let mut seen = nothing();
+    let made = now(&seen);
+    carry_out(&mut seen, &made);
+    let again = |seen: &Observed<DatasetStatus>| {
+        let owner = crate::cluster::owner::Owner { uid: "another".to_owned(), ..owner(Kind::Dataset, "sources") };
+        decide(&dataset(), &owner, seen, &settings())
+    };
+    assert!(again(&seen).apply.is_empty());
+    (seen.job, seen.config_map) = (None, None);
+    assert_eq!(again(&seen).apply.len(), 2);
+}

@@ -192,4 +192,15 @@ proptest! {
         prop_assert_eq!(&second.status, &first);
         prop_assert!(second.notes.is_empty());
     }
+
+    #[test]
+    fn a_second_look_at_a_dataset_changes_nothing(sight in sight()) {
+        let seen = observe(&sight, Kind::Dataset, 0, None);
+        let owner = owner_of(&sight, Kind::Dataset);
+        let first = cluster::dataset::decide(&dataset(), &owner, &seen, &settings()).status;
+        let again = Observed { previous: Some(first.clone()), ..seen };
+        let second = cluster::dataset::decide(&dataset(), &owner, &again, &settings());
+        prop_assert_eq!(&second.status, &first);
+        prop_assert!(second.notes.is_empty());
+    }
 }

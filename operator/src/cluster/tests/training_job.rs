@@ -317,3 +317,38 @@ fn the_life_of_a_job_ends_with_its_pods_its_files_and_its_name() {
     story.scene("its files could not be removed", going);
     insta::assert_snapshot!(story.text());
 }
+
+#[test]
+fn the_files_of_a_job_are_found_when_its_dataset_went_before_it() {
+    let (mut story, _) = begun();
+    (story.seen.job, story.seen.pods) = (None, Vec::new());
+    story.seen.dependencies = vec![Dependency::Missing(ResourceKey {
+        kind: Kind::Dataset,
+        namespace: "team".to_owned(),
+        name: "sources".to_owned(),
+    })];
+    let previous = story.seen.previous.as_mut().unwrap();
+    previous.start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    let owner = Owner { deleting_since: Some(at(0)), ..owner(Kind::TrainingJob, "tiny") };
+    let decision = decide(&training_job(), &owner, &story.seen, &settings());
+    let cleanup = serde_saphyr::to_string(&json!(job_of(&decision))).unwrap();
+    insta::assert_snapshot!(cleanup);
+}
+
+#[test]
+fn the_cause_of_a_failure_is_not_that_of_an_earlier_one() {
+    let (mut story, job) = begun();
+    let mut long_ago = ended(137, "");
+    long_ago["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = json!(at(-600).to_string());
+    story.seen.pods = vec![pod(&job, 0, "a", long_ago), pod(&job, 0, "b", ended(14, &last_words(14, "stopped")))];
+    assert_eq!(story.scene("preempted", now).status.reason.unwrap().to_string(), "Preempted");
+}
+
+#[test]
+fn ranks_that_miss_another_are_not_its_cause() {
+    let (mut story, job) = begun();
+    let mut first = ended(137, "");
+    first["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = json!(at(50).to_string());
+    story.seen.pods = vec![pod(&job, 1, "a", first), pod(&job, 0, "a", ended(13, &last_words(13, "rank 1 went away")))];
+    assert_eq!(story.scene("one was killed", now).status.reason.unwrap().to_string(), "InfrastructureFailed");
+}

@@ -6,8 +6,13 @@ use serde_json::json;
 use super::{at, nothing, object, unschedulable, waiting};
 use crate::cluster::{
     observed::{Observed, Warning},
-    pods,
+    pods::{self, Sight},
 };
+
+/// Three minutes after noon, two pods are wanted.
+fn sight(warnings: &[Warning]) -> Sight<'_> {
+    Sight { wanted: 2, warnings, now: at(180) }
+}
 
 fn pod(status: serde_json::Value) -> k8s_openapi::api::core::v1::Pod {
     object(json!({ "metadata": { "name": "p" }, "status": status }))
@@ -28,10 +33,10 @@ fn each_cause_has_its_reason() {
         (waiting("CreateContainerConfigError", "secret \"hub\" not found"), Reason::ReferenceNotFound),
         (waiting("RunContainerError", "exec format error"), Reason::PodsRefused),
     ] {
-        let trouble = pods::trouble([&pod(status)], &[]).unwrap();
+        let trouble = pods::trouble([&pod(status)], sight(&[])).unwrap();
         assert_eq!(trouble.reason, reason, "{}", trouble.message);
     }
-    assert_eq!(pods::trouble([&pod(waiting("ContainerCreating", ""))], &[]), None);
+    assert_eq!(pods::trouble([&pod(waiting("ContainerCreating", ""))], sight(&[])), None);
 }
 
 #[test]
@@ -43,10 +48,14 @@ fn what_only_an_event_says_is_heard() {
         (warning("FailedCreate", "error looking up service account team/x"), Reason::ReferenceNotFound),
         (warning("FailedCreate", "violates PodSecurity \"restricted\""), Reason::PodsRefused),
     ] {
-        let trouble = pods::trouble([&pod], &[warning]).unwrap();
+        let trouble = pods::trouble([&pod], sight(&[warning])).unwrap();
         assert_eq!(trouble.reason, reason, "{}", trouble.message);
     }
-    assert_eq!(pods::trouble([&pod], &[warning("BackOff", "restarting")]), None);
+    assert_eq!(pods::trouble([&pod], sight(&[warning("BackOff", "restarting")])), None);
+    let refused = [warning("FailedCreate", "exceeded quota: small")];
+    assert_eq!(pods::trouble([&pod, &pod], sight(&refused)), None, "both pods are there by now");
+    let late = Sight { now: at(601), ..sight(&refused) };
+    assert_eq!(pods::trouble([&pod], late), None, "nobody has said so for ten minutes");
 }
 
 #[test]

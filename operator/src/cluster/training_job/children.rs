@@ -20,6 +20,7 @@ use crate::{
         resources::Resources,
         settings::ClusterSettings,
     },
+    references::References,
     resource::{Kind, Resource},
 };
 
@@ -37,6 +38,8 @@ pub struct Surroundings<'a> {
     pub dependencies: &'a [Dependency],
     /// What the cluster can do.
     pub capabilities: Capabilities,
+    /// Whether the job is being deleted: what it refers to may be gone, and its own files are still to be found.
+    pub is_leaving: bool,
 }
 
 /// The children.
@@ -56,7 +59,12 @@ pub fn children(
     let namespace = &resource.metadata.namespace;
     place.layout.rendezvous = Some(format!("{name}-0.{name}.{namespace}.svc:{RENDEZVOUS_PORT}"));
     place.write_to(spec.storage.as_ref());
-    let references = references::of(around.dependencies, &mut place);
+    let references = if around.is_leaving {
+        let wanted = crate::training_job::dependencies(resource);
+        References::located(wanted.into_iter().map(|key| (key, None)), &place.layout)
+    } else {
+        references::of(around.dependencies, &mut place)
+    };
     let traced = Resource { metadata: traced(&resource.metadata, owner), spec: spec.clone() };
     let job_file = crate::training_job::job(&traced, &references, &place.layout)?;
     if let ModelSource::Uri { uri } = &spec.model {

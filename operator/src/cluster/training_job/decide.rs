@@ -29,6 +29,7 @@ use crate::{
         names,
         observed::{Dependency, Observed},
         owner::Owner,
+        pods::Sight,
         references::{self, Readiness},
         run::{self, Stage, Wanted},
         settings::ClusterSettings,
@@ -72,13 +73,14 @@ pub fn decide(
     let mut status = observed.previous.clone().unwrap_or_default();
     let before = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&CONDITIONS, &before, owner.generation, observed.now);
-    let view = JobView::new(observed.job.as_ref(), &observed.pods, &names::job(Kind::TrainingJob, &owner.name));
+    let view = JobView::new(owner, observed.job.as_ref(), &observed.pods, &names::job(Kind::TrainingJob, &owner.name));
     let capabilities = observed.capabilities;
-    let around = Surroundings { settings, dependencies: &observed.dependencies, capabilities };
+    let is_leaving = owner.deleting_since.is_some();
+    let around = Surroundings { settings, dependencies: &observed.dependencies, capabilities, is_leaving };
     let children = children::children(resource, owner, around);
     status.observed_generation = Some(owner.generation);
     status.start_time = view.start_time().or(status.start_time.take());
-    if owner.deleting_since.is_some() {
+    if is_leaving {
         return depart(resource, owner, observed, (status, conditions, view, children.as_ref().ok()));
     }
     let is_done = conditions.was_true(Type::Complete) || view.state() == JobState::Complete;
@@ -88,18 +90,18 @@ pub fn decide(
     } else {
         blocker(&mut conditions, resource, children.as_ref(), (observed, &view))
     };
+    let sight = Sight { wanted: resource.spec.parallelism.data, warnings: &observed.warnings, now: observed.now };
     let failed_before = conditions.cause(Type::Failed);
     let wanted = Wanted {
         children: children.as_ref().ok(),
-        pods: resource.spec.parallelism.data,
         blocker: blocker.as_ref(),
         failed_before: failed_before.as_ref(),
         is_done,
         is_redone: false,
     };
-    let stage = run::stage(&view, wanted, &observed.warnings);
+    let stage = run::stage(&view, wanted, sight);
     let actions = run::actions(owner, &view, wanted, observed.config_map.as_ref());
-    run::set_conditions(&mut conditions, &stage, &view, wanted.pods);
+    run::set_conditions(&mut conditions, &stage, &view, sight.wanted);
     conditions.set(Type::Deleting, false, Reason::NotRequested, "nobody deletes it");
     figures::fill(&mut status, &resource.spec, observed, (&view, &stage));
     tell_of_figures(&mut conditions, &status, &stage, &view);

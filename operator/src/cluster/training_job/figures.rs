@@ -19,7 +19,7 @@ use crate::{
     cluster::{
         failure,
         gate::Blocker,
-        job_view::JobView,
+        job_view::{JobState, JobView},
         observed::{Dependency, Observed},
         pods,
         references::{self, Readiness},
@@ -126,7 +126,8 @@ fn count_active_time(status: &mut TrainingJobStatus, stage: &Stage, now: Timesta
 /// Another pod in rank 0's place is another attempt; a job that was held back or ended begins a new count of none.
 fn count_restarts(status: &mut TrainingJobStatus, view: &JobView<'_>, stage: &Stage) {
     let mut counts = status.restarts.take().unwrap_or_default();
-    let leader = view.leader();
+    // Another Job is no restart: somebody changed the spec or deleted it.
+    let leader = view.leader().filter(|_| view.state() != JobState::Leaving);
     let before = status.leader_pod.take();
     if let (Some(leader), Some(before)) = (leader, &before)
         && pods::name(leader) != before
@@ -145,7 +146,7 @@ fn count_restarts(status: &mut TrainingJobStatus, view: &JobView<'_>, stage: &St
         Some(pod) => Some(pods::name(pod).to_owned()),
         None if is_over => before,
         // Between two attempts: the next pod is to be told from the one before.
-        None => before.filter(|_| view.is_active() || view.is_there()),
+        None => before.filter(|_| view.state() == JobState::Live),
     };
     status.restarts = Some(RestartCounts { ..counts });
 }
