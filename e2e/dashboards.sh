@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Asks a real Prometheus every query of the chart's dashboards, while it scrapes the real bedplate-inference with a real chat
-# model, and the operator where one is named: `dashboards.sh [HOST:PORT of the operator's metrics]`.
-# Each query must parse and name only metrics that the sources register; with its binary running it must return data.
+# model, and the real operator, which runs against a real API server with the settings, the certificate and the rights that
+# the chart gives it. Each query must parse, name only metrics that the sources register, and return data. No pod runs here, so
+# none reports its progress: `dashboards.sh HOST:PORT` asks the metrics of an operator in a cluster that has trained instead.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-operator=${1:-}
+root=$here/..
+elsewhere=${1:-}
 prometheus=$("$here/prometheus/build.sh" | tail -1)/prometheus
-model=$("$here/../scripts/fetch-smollm2.sh" | tail -1)
-inference=${CARGO_TARGET_DIR:-$here/../target}/debug/bedplate-inference
-[ -x "$inference" ] || (cd "$here/.." && cargo build -p bedplate-inference)
-run=$(mktemp -d)
-server= monitor=
-stop() { kill $server $monitor 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$run"; }
-trap stop EXIT
-port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+model=$("$root/scripts/fetch-smollm2.sh" | tail -1)
+helm=${HELM:-$("$here/tools/build.sh" helm | tail -1)/helm}
+(cd "$root" && cargo build -q -p bedplate-inference -p bedplate-operator)
+binaries=${CARGO_TARGET_DIR:-$root/target}/debug
+. "$here/api-server.sh"
+pids=()
+stop_all() { kill "${pids[@]}" 2>/dev/null || true; stop; }
+trap stop_all EXIT
 # answers URL PID LOG: waits until it does, while the process lives.
 answers() {
   local deadline=$((SECONDS + 120))
@@ -22,25 +24,57 @@ answers() {
     sleep 0.2
   done
 }
+# The chart, as it is applied; the operator runs here and not in a pod, so its addresses and its folder are others.
+start_operator() {
+  k create namespace $ns >/dev/null
+  k create namespace lab >/dev/null
+  "$helm" template bedplate "$root/charts/bedplate" -n $ns --set "progress.url=https://localhost:$progress" >"$run/chart.yaml"
+  k apply --server-side -f "$run/chart.yaml" >/dev/null
+  k wait --for condition=Established --timeout 60s crd --all >/dev/null
+  mkdir "$run/tls"
+  for file in tls.crt tls.key ca.crt; do k -n $ns get secret bedplate-operator-tls -o "jsonpath={.data.${file/./\\.}}" | base64 -d >"$run/tls/$file"; done
+  k -n $ns get configmap bedplate-operator -o 'jsonpath={.data.operator\.yaml}' |
+    sed "s#0.0.0.0:8080#127.0.0.1:$metrics#; s#0.0.0.0:8443#127.0.0.1:$progress#; s#/etc/bedplate/tls#$run/tls#" >"$run/operator.yaml"
+  # Its own identity: what the chart does not allow, it cannot do.
+  sed "s/token: $token/token: $(k -n $ns create token bedplate-operator)/" "$kubeconfig" >"$run/operator.kubeconfig"
+  KUBECONFIG=$run/operator.kubeconfig POD_NAME=operator-0 POD_NAMESPACE=$ns "$binaries/bedplate-operator" run --config "$run/operator.yaml" >"$run/operator.log" 2>&1 &
+  operator=$! pids+=($!)
+  answers "http://127.0.0.1:$metrics/readyz" $operator "$run/operator.log"
+}
+# Something to reconcile, again and again: a rate needs a change between two scrapes.
+keep_busy() {
+  k apply -n lab -f "$root/examples/quickstart.yaml" >/dev/null
+  while true; do
+    for replicas in 1 2 3; do k scale -n lab modeldeployment rust-small --replicas $replicas >/dev/null; sleep 1; done
+  done
+}
+http=$(port) web=$(port) metrics=$(port) progress=$(port)
+ns=bedplate-system
 
-http=$(port) web=$(port)
+[ -n "$elsewhere" ] || start_operator
+
 cat >"$run/job.json" <<END
 {"metadata": {"name": "smollm2", "namespace": "lab"}, "modelUri": "file://$model", "servedModelName": "SmolLM2-135M-Instruct",
  "engine": {"maxModelLen": 2048}, "httpAddress": "127.0.0.1:$http", "cacheDir": "$run/cache", "progressFile": "$run/progress.jsonl",
  "kvCacheBytes": 268435456}
 END
-"$inference" --config "$run/job.json" >"$run/inference.log" 2>&1 &
-server=$!
+"$binaries/bedplate-inference" --config "$run/job.json" >"$run/inference.log" 2>&1 &
+server=$! pids+=($!)
 # The labels are those that the chart's PodMonitor gives; the operator's own come through, as its ServiceMonitor lets them.
 cat >"$run/prometheus.yml" <<END
 global: {scrape_interval: 1s}
 scrape_configs:
   - {job_name: inference, static_configs: [{targets: ["127.0.0.1:$http"], labels: {namespace: lab, pod: smollm2-0}}]}
-  ${operator:+- {job_name: operator, honor_labels: true, static_configs: [{targets: ["$operator"], labels: {namespace: bedplate-system\}\}]\}}
+  - {job_name: operator, honor_labels: true, static_configs: [{targets: ["${elsewhere:-127.0.0.1:$metrics}"], labels: {namespace: $ns}}]}
 END
 "$prometheus" --config.file "$run/prometheus.yml" --storage.tsdb.path "$run/tsdb" --web.listen-address "127.0.0.1:$web" --log.level warn >"$run/prometheus.log" 2>&1 &
-monitor=$!
+monitor=$! pids+=($!)
 answers "http://127.0.0.1:$http/health" $server "$run/inference.log"
 answers "http://127.0.0.1:$web/-/ready" $monitor "$run/prometheus.log"
-python3 "$here/dashboards.py" --chart "$here/../charts/bedplate/dashboards" --sources "$here/../inference/src" "$here/../operator/src" \
-  --prometheus "http://127.0.0.1:$web" --inference "http://127.0.0.1:$http" ${operator:+--operator}
+[ -n "$elsewhere" ] || { keep_busy & pids+=($!); }
+python3 "$here/dashboards.py" --chart "$root/charts/bedplate/dashboards" --sources "$root/inference/src" "$root/operator/src" \
+  --prometheus "http://127.0.0.1:$web" --inference "http://127.0.0.1:$http" $([ -n "$elsewhere" ] || echo --no-reports) || { tail -40 "$run/operator.log" >&2; exit 1; }
+[ -z "$elsewhere" ] || exit 0
+forbidden=$(grep -ci 'forbidden' "$run/operator.log" || true)
+[ "$forbidden" = 0 ] || { grep -i forbidden "$run/operator.log" | head -5 >&2; echo "the operator wants more than the chart allows" >&2; exit 1; }
+echo "the operator did all this with the rights that the chart gives it"

@@ -21,7 +21,7 @@ enum Outcome {
 /// Name of a lane, and what it does.
 type Lane = (&'static str, fn() -> anyhow::Result<Outcome>);
 
-const LANES: [Lane; 9] = [
+const LANES: [Lane; 10] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("tidy", || tidy::run().map(|()| Outcome::Passed)),
     ("codegen", || codegen::check(&workspace::root()).map(|()| Outcome::Passed)),
@@ -31,6 +31,7 @@ const LANES: [Lane; 9] = [
     ("chart", || script("charts/test.sh")),
     ("api", || script("e2e/api.sh")),
     ("install", || script("e2e/chart.sh")),
+    ("dashboards", || script("e2e/dashboards.sh")),
 ];
 
 /// Runs every lane and fails if one failed.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
+#[cfg(feature = "controller")]
+mod chart;
 mod database;
 mod events;
 mod lineage;
