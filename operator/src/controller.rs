@@ -3,6 +3,7 @@
 //! Owns the order of an operator's life: reach the API server, wait to lead, watch, reconcile, hand over. Never decides what
 //! a resource becomes; [`crate::cluster`] does.
 
+mod answer;
 mod apply;
 mod context;
 mod dataset;

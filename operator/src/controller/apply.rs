@@ -23,7 +23,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::{answer::Answer, world::World};
 use crate::cluster::{
     child::{Child, ChildKind},
     decision::JobAdjustment,
@@ -63,7 +63,7 @@ pub enum ApplyError {
         /// Its name.
         name: String,
         /// What the API server said.
-        source: kube::Error,
+        source: Answer,
     },
     /// The child does not serialise.
     #[error("could not write the child {name} as JSON")]
@@ -79,7 +79,9 @@ impl ApplyError {
     /// What the API server said, where it refused for a reason that another attempt does not change.
     pub fn refusal(&self) -> Option<String> {
         match self {
-            Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() || status.is_invalid() => {
+            Self::Api { source: Answer(kube::Error::Api(status)), .. }
+                if status.is_forbidden() || status.is_invalid() =>
+            {
                 Some(status.message.clone())
             }
             _ => None,
@@ -113,15 +115,14 @@ impl Applier {
     ///
     /// # Errors
     /// When another operator leads, when the name is somebody else's, or when the API server refuses.
-    pub async fn apply(&self, world: &World, child: &Child) -> Result<bool, ApplyError> {
+    pub async fn apply(&self, world: &World, namespace: &str, child: &Child) -> Result<bool, ApplyError> {
         let kind = child.kind();
-        let namespace = child.metadata().namespace.clone().unwrap_or_default();
-        let place = (api_resource(kind).kind, namespace.clone(), child.name().to_owned());
-        let api = self.api(&namespace, kind);
-        let live = match world.metadata(kind, &namespace, child.name()) {
+        let place = (api_resource(kind).kind, namespace.to_owned(), child.name().to_owned());
+        let api = self.api(namespace, kind);
+        let live = match world.metadata(kind, namespace, child.name()) {
             Some(live) => Some(live),
             // Not ours by its labels, or not in the cache yet: only the API server knows.
-            None => self.find(&namespace, kind, child.name()).await?,
+            None => self.find(namespace, kind, child.name()).await?,
         };
         if let Some(live) = &live {
             self.check(kind, child, live)?;
@@ -246,7 +247,7 @@ fn version(metadata: &ObjectMeta) -> String {
 }
 
 fn refused(kind: ChildKind, name: &str, source: kube::Error) -> ApplyError {
-    ApplyError::Api { kind: api_resource(kind).kind, name: name.to_owned(), source }
+    ApplyError::Api { kind: api_resource(kind).kind, name: name.to_owned(), source: Answer(source) }
 }
 
 fn api_resource(kind: ChildKind) -> ApiResource {

@@ -17,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::Answer,
     apply::{Applier, ApplyError},
     events::Events,
     finalizer,
@@ -38,7 +39,8 @@ use crate::{
 
 /// Shortest wait before another look: whatever a decision asks for, no resource keeps the operator busy by itself.
 const MIN_REQUEUE: Duration = Duration::from_secs(1);
-/// Longest life of a deleted resource: then it goes even if its files could not be removed, for somebody waits for it.
+/// Longest life of a deleted resource whose clean-up cannot be written: then it goes all the same, for somebody waits for it.
+/// What a clean-up that was written may take, the decision bounds.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(600);
 
 /// A kind that is reconciled.
@@ -86,13 +88,13 @@ pub enum ReconcileError {
     Apply(#[from] ApplyError),
     /// The finalizer could not be added or removed.
     #[error("could not change metadata.finalizers")]
-    Finalizer(#[source] kube::Error),
+    Finalizer(#[source] Answer),
     /// The status could not be written.
     #[error("could not write the status")]
-    Status(#[source] kube::Error),
+    Status(#[source] Answer),
     /// The resource could not be deleted after its time.
     #[error("could not delete the resource, whose time after its end is over")]
-    Delete(#[source] kube::Error),
+    Delete(#[source] Answer),
     /// The API server did not answer in time.
     #[error("the reconcile took longer than {seconds} s and was given up; is the API server overloaded?")]
     Late {
@@ -120,20 +122,23 @@ impl Context {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let is_deleted = object.meta().deletion_timestamp.is_some();
         if decision.finalizer == Finalizer::Keep && !is_deleted && !finalizer::is_set(object) {
-            finalizer::add(&api, object).await.map_err(ReconcileError::Finalizer)?;
+            finalizer::add(&api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         }
         let written = self.write_children(object, &decision).await;
-        status::write(self, &api, object, &decision.status).await.map_err(ReconcileError::Status)?;
+        status::write(self, &api, object, &decision.status)
+            .await
+            .map_err(|error| ReconcileError::Status(Answer(error)))?;
         for note in &decision.notes {
             self.events.tell(&object.object_ref(&()), note).await;
         }
-        if decision.finalizer == Finalizer::Remove || self.is_overdue(object).await {
+        let is_stuck = written.is_err() && self.is_overdue(object).await;
+        if decision.finalizer == Finalizer::Remove || is_stuck {
             self.release(&api, object).await?;
             return Ok(Action::await_change());
         }
         written?;
         if decision.delete_resource && !is_deleted {
-            delete(&api, object).await.map_err(ReconcileError::Delete)?;
+            delete(&api, object).await.map_err(|error| ReconcileError::Delete(Answer(error)))?;
         }
         Ok(Action::requeue(decision.requeue_after.max(MIN_REQUEUE)))
     }
@@ -148,7 +153,7 @@ impl Context {
             self.applier.delete(&self.world, &namespace, *kind, name).await?;
         }
         for child in &decision.apply {
-            if let Err(error) = self.applier.apply(&self.world, child).await {
+            if let Err(error) = self.applier.apply(&self.world, &namespace, child).await {
                 self.refused(object, child.kind(), child.name(), &error).await;
                 return Err(error.into());
             }
@@ -173,7 +178,7 @@ impl Context {
         }
     }
 
-    /// Whether a deleted resource has waited for its clean-up for too long.
+    /// Whether a deleted resource has waited for too long.
     async fn is_overdue<K: Reconciled>(&self, object: &K) -> bool {
         let Some(since) = &object.meta().deletion_timestamp else { return false };
         let waited = Timestamp::now().duration_since(since.0).unsigned_abs();
@@ -181,15 +186,16 @@ impl Context {
             return false;
         }
         let minutes = RELEASE_DEADLINE.as_secs() / 60;
-        let message =
-            format!("clean-up did not end within {minutes} min; what is left on the volume is to be removed by hand");
+        let message = format!(
+            "clean-up could not be begun within {minutes} min; what is left on the volume is to be removed by hand"
+        );
         let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
         self.events.tell(&object.object_ref(&()), &note).await;
         true
     }
 
     async fn release<K: Reconciled>(&self, api: &Api<K>, object: &K) -> Result<(), ReconcileError> {
-        finalizer::remove(api, object).await.map_err(ReconcileError::Finalizer)?;
+        finalizer::remove(api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         let key = key_of(K::KIND, object);
         self.applier.forget(&key.namespace, object.meta().uid.as_deref().unwrap_or_default());
         self.memory.forget(&key);

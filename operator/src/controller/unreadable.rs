@@ -17,6 +17,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
+    answer::Answer,
     context::{Context, ReconcileError, Reconciled},
     finalizer,
     status::STATUS_MANAGER,
@@ -32,11 +33,11 @@ pub async fn reconcile<K: Reconciled>(context: &Context, invalid: &InvalidObject
     let namespace = invalid.metadata.namespace.clone().unwrap_or_default();
     let name = invalid.metadata.name.clone().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(context.client.clone(), &namespace, &kind);
-    let Some(object) = api.get_opt(&name).await.map_err(ReconcileError::Status)? else {
+    let Some(object) = api.get_opt(&name).await.map_err(|error| ReconcileError::Status(Answer(error)))? else {
         return Ok(Action::await_change());
     };
     if object.metadata.deletion_timestamp.is_some() {
-        finalizer::remove(&api, &object).await.map_err(ReconcileError::Finalizer)?;
+        finalizer::remove(&api, &object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         return Ok(Action::await_change());
     }
     let message = format!(
@@ -44,7 +45,7 @@ pub async fn reconcile<K: Reconciled>(context: &Context, invalid: &InvalidObject
         invalid.error
     );
     if object.data["status"]["conditions"][0]["message"] != message {
-        write(&api, &object, &kind, &message).await.map_err(ReconcileError::Status)?;
+        write(&api, &object, &kind, &message).await.map_err(|error| ReconcileError::Status(Answer(error)))?;
     }
     let note = Note { is_warning: true, reason: Reason::InvalidSpec, message };
     context.events.tell(&object.object_ref(&kind), &note).await;
