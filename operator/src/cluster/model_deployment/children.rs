@@ -44,6 +44,10 @@ const GRACE_SECONDS: i64 = 40;
 const PROBE_PERIOD_SECONDS: i32 = 2;
 /// A model of some hundred gigabytes is read, or fetched from a hub, for an hour at most.
 const STARTUP_FAILURES: i32 = 1800;
+/// The same hour, and a minute to be placed and to get the image: until then Kubernetes does not call a rollout stuck.
+const PROGRESS_DEADLINE_SECONDS: i32 = STARTUP_FAILURES * PROBE_PERIOD_SECONDS + 60;
+/// ReplicaSets of earlier revisions that are kept: nothing goes back to one, since an earlier spec makes it anew.
+const REVISION_HISTORY_LIMIT: i32 = 0;
 /// A minute without an answer: the process hangs, and only a new one helps.
 const LIVENESS_PERIOD_SECONDS: i32 = 10;
 const LIVENESS_FAILURES: i32 = 6;
@@ -156,6 +160,8 @@ fn deployment(spec: &ModelDeploymentSpec, owner: &Owner, template: PodTemplateSp
         replicas: Some(count(spec.replicas)),
         selector: selector(owner),
         strategy: Some(strategy),
+        progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
+        revision_history_limit: Some(REVISION_HISTORY_LIMIT),
         template,
         ..DeploymentSpec::default()
     };

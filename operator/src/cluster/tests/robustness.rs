@@ -203,4 +203,15 @@ proptest! {
         prop_assert_eq!(&second.status, &first);
         prop_assert!(second.notes.is_empty());
     }
+
+    #[test]
+    fn a_second_look_at_a_model_deployment_changes_nothing(sight in sight()) {
+        let seen = observe(&sight, Kind::ModelDeployment, 0, None);
+        let owner = owner_of(&sight, Kind::ModelDeployment);
+        let first = cluster::model_deployment::decide(&model_deployment(), &owner, &seen, &settings()).status;
+        let again = Observed { previous: Some(first.clone()), ..seen };
+        let second = cluster::model_deployment::decide(&model_deployment(), &owner, &again, &settings());
+        prop_assert_eq!(&second.status, &first);
+        prop_assert!(second.notes.is_empty());
+    }
 }
