@@ -2,8 +2,21 @@
 //!
 //! Owns the one shape of "not yet, because". Never decides which of two causes is told first: its users ask in order.
 
+use std::time::Duration;
+
 use bedplate_crds::conditions::Reason;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::{
+    api::core::v1::PersistentVolumeClaim,
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::owner::Owner;
+
+/// What is applied together is seen one after the other, within a second or two: so long a name that leads nowhere alarms
+/// nobody.
+const SETTLE: SignedDuration = SignedDuration::from_secs(5);
+/// When to look again then.
+pub const WHILE_SETTLING: Duration = Duration::from_secs(5);
 
 /// A cause, in one word and in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,4 +40,13 @@ pub fn missing_claim(wanted: &[String], present: &[PersistentVolumeClaim], names
          itself"
     );
     Some(Blocker { reason: Reason::StorageNotFound, message })
+}
+
+/// The cause as it is told of a resource of that age.
+pub fn settle(owner: &Owner, now: Timestamp, blocker: Blocker) -> Blocker {
+    let is_young = owner.created.is_some_and(|created| now.duration_since(created) < SETTLE);
+    if is_young && blocker.reason == Reason::ReferenceNotFound {
+        return Blocker { reason: Reason::Pending, ..blocker };
+    }
+    blocker
 }

@@ -22,6 +22,8 @@ pub struct Owner {
     pub uid: String,
     /// Generation of its spec.
     pub generation: i64,
+    /// When it was made.
+    pub created: Option<Timestamp>,
     /// Since when it is being deleted.
     pub deleting_since: Option<Timestamp>,
 }
@@ -34,6 +36,7 @@ impl Owner {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleting_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         }
     }

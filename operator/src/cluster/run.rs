@@ -12,7 +12,7 @@ use super::{
     child::{Child, ChildKind},
     children::JobChildren,
     conditions::{Conditions, Truth},
-    gate::Blocker,
+    gate::{self, Blocker},
     job_view::{JobState, JobView},
     names,
     owner::Owner,
@@ -252,6 +252,7 @@ pub fn reason(stage: &Stage) -> Reason {
 pub fn requeue_after(stage: &Stage, actions: &Actions) -> Duration {
     actions.pause.unwrap_or(match stage {
         Stage::Running => WHILE_RUNNING,
+        Stage::Blocked(blocker) if blocker.reason == Reason::Pending => gate::WHILE_SETTLING,
         Stage::Starting(_) | Stage::Blocked(_) => WHILE_WAITING,
         Stage::Complete | Stage::Failed(_) => WHEN_OVER,
     })

@@ -68,7 +68,7 @@ fn model_deployment() -> Resource<ModelDeploymentSpec> {
 
 fn owner(kind: Kind, name: &str) -> Owner {
     let uid = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".to_owned();
-    Owner { kind, name: name.to_owned(), uid, generation: 1, deleting_since: None }
+    Owner { kind, name: name.to_owned(), uid, generation: 1, created: None, deleting_since: None }
 }
 
 /// So many seconds after noon.

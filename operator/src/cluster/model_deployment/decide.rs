@@ -62,7 +62,7 @@ pub fn decide(
         _ => status.model_digest.take(),
     };
     let children = children::children(resource, owner, (settings, &observed.dependencies), digest.as_deref());
-    let blocker = set_gates(&mut conditions, resource, (children.as_ref(), model.as_ref()), observed);
+    let blocker = set_gates(&mut conditions, (resource, owner), (children.as_ref(), model.as_ref()), observed);
     let rollout = Rollout::new(resource.spec.replicas, observed, children.as_ref().ok());
     status::set_conditions(&mut conditions, &rollout, blocker.as_ref());
     status.model_digest = digest;
@@ -74,14 +74,18 @@ pub fn decide(
     };
     let (next, notes) = conditions.finish();
     status.conditions = next;
-    let requeue_after = if rollout.is_done() { run::WHEN_OVER } else { run::WHILE_WAITING };
+    let requeue_after = match status.reason {
+        Some(Reason::Pending) => gate::WHILE_SETTLING,
+        _ if rollout.is_done() => run::WHEN_OVER,
+        _ => run::WHILE_WAITING,
+    };
     Decision { notes, ..Decision::new(status, Vec::new(), apply, requeue_after) }
 }
 
 /// Sets `Accepted` and `ModelReady`, and finds what keeps the children from being applied.
 fn set_gates(
     conditions: &mut Conditions<'_>,
-    resource: &Resource<ModelDeploymentSpec>,
+    (resource, owner): (&Resource<ModelDeploymentSpec>, &Owner),
     (children, model): (Result<&ModelChildren, &ChildrenError>, Option<&Readiness>),
     observed: &Observed<ModelDeploymentStatus>,
 ) -> Option<Blocker> {
@@ -91,8 +95,10 @@ fn set_gates(
             None
         }
         Err(error) => {
-            conditions.set(Type::Accepted, false, error.reason(), error.to_string());
-            Some(Blocker { reason: error.reason(), message: error.to_string() })
+            let blocker = Blocker { reason: error.reason(), message: error.to_string() };
+            let blocker = gate::settle(owner, observed.now, blocker);
+            conditions.set(Type::Accepted, false, blocker.reason, &blocker.message);
+            Some(blocker)
         }
     };
     let waits = match model {

@@ -352,3 +352,22 @@ fn ranks_that_miss_another_are_not_its_cause() {
     story.seen.pods = vec![pod(&job, 1, "a", first), pod(&job, 0, "a", ended(13, &last_words(13, "rank 1 went away")))];
     assert_eq!(story.scene("one was killed", now).status.reason.unwrap().to_string(), "InfrastructureFailed");
 }
+
+#[test]
+fn a_dataset_that_was_applied_together_with_its_job_alarms_nobody() {
+    let mut seen = nothing();
+    let dataset = ResourceKey { kind: Kind::Dataset, namespace: "team".to_owned(), name: "sources".to_owned() };
+    seen.dependencies = vec![Dependency::Missing(dataset)];
+    let look = |seconds, seen: &mut Observed<TrainingJobStatus>| {
+        let owner = Owner { created: Some(at(0)), ..owner(Kind::TrainingJob, "tiny") };
+        seen.now = at(seconds);
+        let decision = decide(&training_job(), &owner, seen, &settings());
+        seen.previous = Some(decision.status.clone());
+        decision
+    };
+    let young = look(1, &mut seen);
+    assert!(young.notes.is_empty() && young.requeue_after.as_secs() == 5, "{:?}", young.notes);
+    let warned = look(6, &mut seen).notes;
+    assert_eq!((warned.len(), warned[0].is_warning), (1, true));
+    assert!(look(7, &mut seen).notes.is_empty());
+}

@@ -88,7 +88,7 @@ pub fn decide(
         tell_of_end(&mut conditions, &resource.spec.model);
         None
     } else {
-        blocker(&mut conditions, resource, children.as_ref(), (observed, &view))
+        blocker(&mut conditions, (resource, owner), children.as_ref(), (observed, &view))
     };
     let sight = Sight { wanted: resource.spec.parallelism.data, warnings: &observed.warnings, now: observed.now };
     let failed_before = conditions.cause(Type::Failed);
@@ -142,7 +142,7 @@ fn depart(
 /// Sets the conditions from `Accepted` to `Suspended`, and finds the first cause that keeps the pods from being made.
 fn blocker(
     conditions: &mut Conditions<'_>,
-    resource: &Resource<TrainingJobSpec>,
+    (resource, owner): (&Resource<TrainingJobSpec>, &Owner),
     children: Result<&JobChildren, &ChildrenError>,
     (observed, view): (&Observed<TrainingJobStatus>, &JobView<'_>),
 ) -> Option<Blocker> {
@@ -153,8 +153,10 @@ fn blocker(
             None
         }
         Err(error) => {
-            conditions.set(Type::Accepted, false, error.reason(), error.to_string());
-            Some(Blocker { reason: error.reason(), message: error.to_string() })
+            let blocker = Blocker { reason: error.reason(), message: error.to_string() };
+            let blocker = gate::settle(owner, observed.now, blocker);
+            conditions.set(Type::Accepted, false, blocker.reason, &blocker.message);
+            Some(blocker)
         }
     };
     let has_begun = view.state() == JobState::Live;
