@@ -5,7 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         println!("cargo:rerun-if-changed=proto");
         let descriptors = protox::compile(["bedplate/progress/v1alpha1/progress.proto"], ["proto"])?;
-        tonic_prost_build::configure().build_client(false).compile_fds(descriptors)?;
+        tonic_prost_build::configure().compile_fds(descriptors)?;
     }
     Ok(())
 }

@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{dataset::DatasetSpec, model_deployment::EngineArgs, training_job::TrainingJobSpec};
 
+/// Folder below a volume that holds the output folders of Datasets: `<volume>/datasets/<namespace>/<name>`.
+pub const DATASETS_FOLDER: &str = "datasets";
+/// The same for TrainingJobs.
+pub const TRAINING_JOBS_FOLDER: &str = "training-jobs";
+
 /// Which resource a job file was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -6,6 +6,7 @@ use bedplate_crds::job::exit::ExitCode;
 use bedplate_hub::HubError;
 use bedplate_telemetry::progress::ProgressError;
 use bedplate_tokenizer::shard::ShardError;
+use bedplate_workload::removal::RemovalError;
 
 use crate::{
     clean::CleanError,
@@ -60,6 +61,12 @@ pub enum DatasetError {
     /// Progress events.
     #[error(transparent)]
     Progress(#[from] ProgressError),
+    /// Removing the output folder.
+    #[error(transparent)]
+    Removal(#[from] RemovalError),
+    /// A signal, before the work could end by itself.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// What went wrong, below the stage it went wrong in.
@@ -104,7 +111,9 @@ impl DatasetError {
             Self::Pack(error) => pack(error),
             Self::Dump(DumpError::Store(error)) => sealed(error),
             Self::Dump(DumpError::Write(_)) => Cause::Disk,
-            Self::Dump(DumpError::Stopped(Stopped)) => Cause::Stopped,
+            Self::Dump(DumpError::Stopped(Stopped)) | Self::Stopped(Stopped) => Cause::Stopped,
+            Self::Removal(RemovalError::Remove { .. }) => Cause::Disk,
+            Self::Removal(_) => Cause::Input,
         }
     }
 }

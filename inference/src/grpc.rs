@@ -188,9 +188,8 @@ fn span(operation: &str, model: &str, metadata: &MetadataMap) -> Span {
         gen_ai.provider.name = "bedplate",
         gen_ai.request.model = model,
     );
-    if let Some(parent) = metadata.get(trace_context::TRACEPARENT).and_then(|value| value.to_str().ok()) {
-        trace_context::continue_from(&span, parent);
-    }
+    let parent = metadata.get(trace_context::TRACEPARENT).and_then(|value| value.to_str().ok());
+    trace_context::continue_from_caller(&span, parent);
     span
 }
 

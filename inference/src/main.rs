@@ -3,9 +3,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use bedplate_crds::job::{InferenceJob, exit::ExitCode as Exit};
+use bedplate_crds::job::{InferenceJob, exit::ExitCode as Exit, termination::TerminationMessage};
 use bedplate_inference::serve::{HubAccess, serve};
-use bedplate_telemetry::{chain::Chain, logging};
+use bedplate_telemetry::{chain::Chain, logging, trace_context};
+use bedplate_workload::{reporter::Reporter, termination};
 use clap::Parser;
 
 /// Serves a language model behind an OpenAI-compatible endpoint.
@@ -20,22 +21,29 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let _tracing = logging::init("bedplate-inference");
-    let job = match read_job(&args.config) {
-        Ok(job) => job,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Exit::InvalidConfig.code().into();
+    let (exit, message) = match begin(&args) {
+        Ok(()) => (Exit::Success, None),
+        Err((exit, message)) => {
+            tracing::error!("{message}");
+            (exit, Some(message))
         }
     };
+    termination::leave(&TerminationMessage { message, ..TerminationMessage::new(exit.code().into()) });
+    exit.code().into()
+}
+
+/// Everything there is to do; an early end comes back as exit code and sentence.
+fn begin(args: &Args) -> Result<(), (Exit, String)> {
+    let job = read_job(&args.config).map_err(|error| (Exit::InvalidConfig, format!("{error:#}")))?;
+    job.metadata.traceparent.iter().for_each(|traceparent| trace_context::adopt(traceparent));
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let hub = HubAccess { token: variable("HF_TOKEN"), endpoint: variable("HF_ENDPOINT") };
-    match serve(&job, hub, asked_to_stop()) {
-        Ok(()) => Exit::Success.code().into(),
-        Err(error) => {
-            tracing::error!("{}", Chain(&error));
-            error.exit_code().code().into()
-        }
+    let reporter = Reporter::start(&job.metadata, job.reporting.as_ref(), &job.progress_file);
+    let served = serve(&job, hub, asked_to_stop());
+    if let Some(reporter) = reporter {
+        reporter.finish();
     }
+    served.map_err(|error| (error.exit_code(), Chain(&error).to_string()))
 }
 
 fn read_job(path: &std::path::Path) -> anyhow::Result<InferenceJob> {

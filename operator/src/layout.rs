@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use bedplate_crds::{dataset::Storage, job::Reporting};
+use bedplate_crds::{
+    dataset::Storage,
+    job::{DATASETS_FOLDER, Reporting, TRAINING_JOBS_FOLDER},
+};
 
 use crate::resource::{Kind, Metadata};
 
@@ -62,8 +65,8 @@ impl Layout {
     pub fn output_dir(&self, kind: Kind, metadata: &Metadata, storage: Option<&Storage>) -> PathBuf {
         let volume = storage.map_or(DEFAULT_VOLUME, |storage| storage.persistent_volume_claim.as_str());
         let folder = match kind {
-            Kind::Dataset => "datasets",
-            Kind::TrainingJob => "training-jobs",
+            Kind::Dataset => DATASETS_FOLDER,
+            Kind::TrainingJob => TRAINING_JOBS_FOLDER,
             Kind::ModelDeployment => "model-deployments",
         };
         self.storage_root.join(volume).join(folder).join(&metadata.namespace).join(&metadata.name)

@@ -7,3 +7,4 @@ pub mod chain;
 pub mod logging;
 pub mod progress;
 pub mod trace_context;
+pub mod training_gauges;

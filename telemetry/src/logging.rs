@@ -1,12 +1,14 @@
-//! Sets up tracing once per process: lines on stderr, and OTLP traces where a collector is named.
+//! Sets up telemetry once per process: lines on stderr, and OTLP traces and metrics where a collector is named.
 //!
 //! Reads `RUST_LOG` and the `OTEL_*` variables, which are OpenTelemetry's own interface, and nothing else of the
 //! environment. Never writes to stdout, which belongs to what a program prints.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, sync::mpsc, time::Duration};
 
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{LevelFilter, Targets},
@@ -14,7 +16,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Names the collector; without it no trace leaves the process.
+/// Names the collector; without it no trace and no metric leaves the process.
 const COLLECTOR_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// How long the last traces may take to leave: a dead collector must not hold up the end of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,10 +30,11 @@ pub struct Guard {
     exporter: Option<Exporter>,
 }
 
-/// The trace pipeline and the runtime its connection lives on: most binaries have none of their own.
+/// The pipelines and the runtime their connections live on: most binaries have none of their own.
 #[derive(Debug)]
 struct Exporter {
     provider: SdkTracerProvider,
+    meters: SdkMeterProvider,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -63,7 +66,7 @@ pub fn init(service: &str) -> Guard {
     // Only a second call can fail here, and the first one's set-up is as good.
     let _ = tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).try_init();
     if let Some(error) = problem {
-        tracing::warn!(error = %crate::chain::Chain(&error), "traces are not exported");
+        tracing::warn!(error = %crate::chain::Chain(&error), "traces and metrics are not exported");
     }
     Guard { exporter }
 }
@@ -79,19 +82,28 @@ impl Exporter {
         let entered = runtime.enter();
         let exporter =
             opentelemetry_otlp::SpanExporter::builder().with_tonic().build().map_err(ExporterError::Build)?;
+        let metrics =
+            opentelemetry_otlp::MetricExporter::builder().with_tonic().build().map_err(ExporterError::Build)?;
         drop(entered);
         let resource = Resource::builder().with_service_name(service.to_owned()).build();
+        let meters =
+            SdkMeterProvider::builder().with_periodic_exporter(metrics).with_resource(resource.clone()).build();
+        opentelemetry::global::set_meter_provider(meters.clone());
         let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        Ok(Self { provider, runtime: Some(runtime) })
+        Ok(Self { provider, meters, runtime: Some(runtime) })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(exporter) = &mut self.exporter else { return };
+        // On a thread of its own: this shut-down takes no time limit.
+        let (meters, (sender, done)) = (exporter.meters.clone(), mpsc::channel());
+        std::thread::spawn(move || sender.send(meters.shutdown()));
         // Nobody is left to tell: what the collector did not take in time is lost.
         let _ = exporter.provider.shutdown_with_timeout(FLUSH_TIMEOUT);
+        let _ = done.recv_timeout(FLUSH_TIMEOUT);
         if let Some(runtime) = exporter.runtime.take() {
             runtime.shutdown_background();
         }

@@ -44,14 +44,14 @@ impl fmt::Debug for Attempt<'_> {
     }
 }
 
-/// Carries the job out, or goes on with it, and reports how it ended.
+/// Carries the job out, or goes on with it, and reports how it ended. Returns the digest of the final checkpoint on rank 0.
 ///
 /// # Errors
 /// Whatever kept the job from being done; a stop and a deadline count as such.
-pub fn run(job: &TrainerJob, attempt: Attempt<'_>) -> Result<(), TrainError> {
+pub fn run(job: &TrainerJob, attempt: Attempt<'_>) -> Result<Option<String>, TrainError> {
     let span = tracing::info_span!("training", job = job.metadata.name, rank = attempt.rank);
     job.metadata.traceparent.iter().for_each(|traceparent| continue_from(&span, traceparent));
-    let report = Report::open(attempt.rank, &job.progress_file)?;
+    let report = Report::open(attempt.rank, job)?;
     let threads = threads_of(job);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|source| TrainError::Threads { threads, source })?;
@@ -65,7 +65,7 @@ pub fn run(job: &TrainerJob, attempt: Attempt<'_>) -> Result<(), TrainError> {
     result
 }
 
-fn train(job: &TrainerJob, attempt: Attempt<'_>, report: &Report) -> Result<(), TrainError> {
+fn train(job: &TrainerJob, attempt: Attempt<'_>, report: &Report) -> Result<Option<String>, TrainError> {
     let Attempt { rank, hub, stop, observe } = attempt;
     job::check(job, rank)?;
     report.started()?;
@@ -80,8 +80,11 @@ fn train(job: &TrainerJob, attempt: Attempt<'_>, report: &Report) -> Result<(), 
     if is_complete(&start, collective.as_mut())? {
         tracing::info!("the job is complete already");
         return match start {
-            Start::Complete { digest } => Ok(report.event(ProgressBody::Completed { digest })?),
-            Start::Fresh | Start::Resume(_) => Ok(()),
+            Start::Complete { digest } => {
+                report.event(ProgressBody::Completed { digest: digest.clone() })?;
+                Ok(Some(digest))
+            }
+            Start::Fresh | Start::Resume(_) => Ok(None),
         };
     }
     let mut trainer = Trainer::new(&plan, &data, seed)?;

@@ -76,15 +76,16 @@ impl<'a> Course<'a> {
         Ok(Self { around, trainer, collective, digest, holdout, byte_lengths, samples, running_time })
     }
 
-    /// Trains to the last step and leaves the final model.
+    /// Trains to the last step and leaves the final model. Returns the digest of the last checkpoint on rank 0.
     ///
     /// # Errors
     /// A stop that was asked for, a deadline that is past, or whatever went wrong.
-    pub fn run(mut self) -> Result<(), TrainError> {
+    pub fn run(mut self) -> Result<Option<String>, TrainError> {
         let max_steps = self.around.job.spec.schedule.max_steps;
         while self.trainer.state.step < max_steps {
             let began = Instant::now();
-            let outcome = self.trainer.step(self.wish(), self.collective.as_mut())?;
+            let span = tracing::info_span!("step", step = self.trainer.state.step + 1);
+            let outcome = span.in_scope(|| self.trainer.step(self.wish(), self.collective.as_mut()))?;
             self.report_step(&outcome, began.elapsed())?;
             let step = self.trainer.state.step;
             let is_last = step == max_steps;
@@ -100,7 +101,8 @@ impl<'a> Course<'a> {
             }
         }
         self.evaluate()?;
-        self.finish()
+        self.finish()?;
+        Ok(Some(self.digest).filter(|digest| !digest.is_empty()))
     }
 
     fn is_first_rank(&self) -> bool {
@@ -123,7 +125,7 @@ impl<'a> Course<'a> {
             tokens_per_second: outcome.tokens as f64 / took.as_secs_f64(),
             tokens: state.tokens,
         };
-        self.around.report.event(ProgressBody::Step(metrics))?;
+        self.around.report.step(metrics)?;
         if self.is_first_rank() {
             self.running_time.note()?;
         }

@@ -10,6 +10,7 @@ use bedplate_engine::{
 use bedplate_hub::HubError;
 use bedplate_telemetry::progress::ProgressError;
 use bedplate_tokenizer::{TokenizerError, shard::ShardError};
+use bedplate_workload::removal::RemovalError;
 
 use crate::{
     checkpoints::FindError,
@@ -90,6 +91,9 @@ pub enum TrainError {
     /// The listener for signals could not be set up.
     #[error("could not listen for SIGTERM and SIGINT")]
     Signals(#[source] std::io::Error),
+    /// The output folder was to be removed and could not.
+    #[error(transparent)]
+    Removal(#[from] RemovalError),
     /// Stopped by a signal.
     #[error("stopped by a signal after step {step}, which is saved; start the same job again to go on")]
     Preempted {
@@ -123,6 +127,8 @@ impl TrainError {
             Self::Save { source, .. } => of_checkpoint(source),
             Self::Export(_) | Self::Progress(_) | Self::RunningTime(_) => ExitCode::StorageFailed,
             Self::Threads { .. } | Self::Signals(_) => ExitCode::Retryable,
+            Self::Removal(RemovalError::Remove { .. }) => ExitCode::StorageFailed,
+            Self::Removal(_) => ExitCode::InvalidConfig,
             Self::Preempted { .. } => ExitCode::Preempted,
             Self::Overtime { .. } => ExitCode::DeadlineExceeded,
         }

@@ -3,6 +3,8 @@
 //! Nothing here can hold up, slow down or fail the work. Knows nothing of what the work is.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "recorder")]
+pub mod recorder;
 pub mod removal;
 pub mod reporter;
 pub mod termination;

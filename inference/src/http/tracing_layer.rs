@@ -42,9 +42,8 @@ pub async fn trace(request: Request, next: Next) -> Response {
         gen_ai.usage.cache_read.input_tokens = Empty,
         gen_ai.response.finish_reasons = Empty,
     );
-    if let Some(parent) = request.headers().get(trace_context::TRACEPARENT).and_then(|value| value.to_str().ok()) {
-        trace_context::continue_from(&span, parent);
-    }
+    let parent = request.headers().get(trace_context::TRACEPARENT).and_then(|value| value.to_str().ok());
+    trace_context::continue_from_caller(&span, parent);
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "request answered"));

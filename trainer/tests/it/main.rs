@@ -8,5 +8,6 @@ mod handover;
 mod killed;
 mod learning;
 mod ranks;
+mod reporting;
 mod resume;
 mod stopping;

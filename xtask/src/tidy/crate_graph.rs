@@ -4,21 +4,39 @@ use super::{Finding, Tree};
 use crate::workspace::{self, Package};
 
 /// The arrows: a crate and the crates of the workspace it may depend on. Tests may use more.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("bedplate-crds", &[]),
     ("bedplate-telemetry", &["bedplate-crds"]),
     ("bedplate-tokenizer", &[]),
     ("bedplate-hub", &[]),
     ("bedplate-engine", &[]),
     ("bedplate-operator", &["bedplate-crds", "bedplate-telemetry"]),
-    ("bedplate-dataset", &["bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub"]),
+    ("bedplate-workload", &["bedplate-crds", "bedplate-telemetry"]),
+    (
+        "bedplate-dataset",
+        &["bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub", "bedplate-workload"],
+    ),
     (
         "bedplate-trainer",
-        &["bedplate-engine", "bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub"],
+        &[
+            "bedplate-engine",
+            "bedplate-tokenizer",
+            "bedplate-crds",
+            "bedplate-telemetry",
+            "bedplate-hub",
+            "bedplate-workload",
+        ],
     ),
     (
         "bedplate-inference",
-        &["bedplate-engine", "bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub"],
+        &[
+            "bedplate-engine",
+            "bedplate-tokenizer",
+            "bedplate-crds",
+            "bedplate-telemetry",
+            "bedplate-hub",
+            "bedplate-workload",
+        ],
     ),
     ("bedplate", &["bedplate-operator", "bedplate-crds", "bedplate-telemetry"]),
     ("bedplate-e2e", &[]),
