@@ -30,7 +30,7 @@ fn pod(namespace: &Namespace) -> String {
 
 /// The job ends as ever, in the pod it began in, and every step is in the history.
 fn nothing_is_lost(namespace: &Namespace, name: &str, before: &str) {
-    wait_phase(namespace, "trainingjob/long", "Succeeded");
+    wait_phase(namespace, "trainingjob/long", "Complete");
     assert_eq!(pod(namespace), before, "the job was started again");
     assert_eq!(namespace.value("trainingjob/long", "{.status.checkpoint.digest}"), laptop::digests().long);
     let sql = format!(
@@ -97,7 +97,7 @@ fn postgres_is_away_while_a_job_ends() {
     let _alone = Cluster::alone();
     let (namespace, before) = under_way("e2e-postgres");
     namespace.cluster.component("stop", "postgres");
-    wait_phase(&namespace, "trainingjob/long", "Succeeded");
+    wait_phase(&namespace, "trainingjob/long", "Complete");
     namespace.cluster.component("start", "postgres");
     nothing_is_lost(&namespace, "e2e-postgres", &before);
 }

@@ -53,7 +53,7 @@ fn a_suspended_job_gives_its_pods_back_and_goes_on_where_it_was() {
         if left.is_empty() { Ok(()) } else { Err(left) }
     });
     suspend(r#"{"spec": {"suspend": false}}"#);
-    wait_phase(&namespace, "trainingjob/long", "Succeeded");
+    wait_phase(&namespace, "trainingjob/long", "Complete");
     assert_eq!(namespace.value("trainingjob/long", "{.status.checkpoint.digest}"), laptop::digests().long);
     assert_eq!(namespace.value("trainingjob/long", "{.status.restarts.user}"), "0");
 }
@@ -65,7 +65,7 @@ fn deleting_what_is_done_or_under_way_leaves_no_object_and_no_file() {
     let storage = namespace.cluster.folder().join("volumes/e2e-deleted/bedplate-storage");
     namespace.apply(&recipe::dataset("text"));
     namespace.apply(&recipe::training("done", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
-    wait_phase(&namespace, "trainingjob/done", "Succeeded");
+    wait_phase(&namespace, "trainingjob/done", "Complete");
     namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
     wait_checkpoint(&namespace, "trainingjob/long", 20);
     assert!(!files(&storage).is_empty());
@@ -96,6 +96,6 @@ fn a_finished_job_with_a_time_to_live_goes_by_itself() {
         "text",
         Shape { nodes: 1, steps: SHORT, more: "  ttlSecondsAfterFinished: 5\n" },
     ));
-    namespace.wait_value("trainingjob/brief", "{.status.phase}", |phase| phase == "Succeeded");
+    namespace.wait_value("trainingjob/brief", "{.status.phase}", |phase| phase == "Complete");
     is_gone(&namespace, "TrainingJob/brief");
 }

@@ -36,7 +36,7 @@ fn text_becomes_a_model_that_answers_through_its_service() {
         .wait_value("trainingjob/rust-small", "{.status.metrics.loss}", |loss| !loss.is_empty())
         .parse()
         .unwrap();
-    wait_phase(&namespace, "trainingjob/rust-small", "Succeeded");
+    wait_phase(&namespace, "trainingjob/rust-small", "Complete");
     let job = |path: &str| namespace.value("trainingjob/rust-small", path);
     let last: f64 = job("{.status.metrics.loss}").parse().unwrap();
     assert!(last <= first && last < 6.0, "the loss went from {first} to {last}");
@@ -51,7 +51,7 @@ fn text_becomes_a_model_that_answers_through_its_service() {
     );
     assert_eq!(answer["usage"]["completion_tokens"], 8, "{answer}");
     let columns = namespace.kubectl(&["get", "trainingjobs"]);
-    assert!(columns.contains("Succeeded") && columns.contains("40/40"), "{columns}");
+    assert!(columns.contains("Complete") && columns.contains("40/40"), "{columns}");
     let runs = rows(&namespace.cluster, "select count(*) from bedplate.runs where namespace = 'e2e-quickstart'");
     assert_eq!(runs, "3", "a run of each of the three resources");
 }

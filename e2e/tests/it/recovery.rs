@@ -42,7 +42,7 @@ fn start(namespace: &Namespace, shape: Shape<'_>) {
 }
 
 fn ends_as_if_nothing_had_happened(namespace: &Namespace) {
-    wait_phase(namespace, "trainingjob/long", "Succeeded");
+    wait_phase(namespace, "trainingjob/long", "Complete");
     assert_eq!(namespace.value("trainingjob/long", "{.status.progress.step}"), LONG.to_string());
     assert_eq!(namespace.value("trainingjob/long", DIGEST), laptop::digests().long);
 }
@@ -57,7 +57,7 @@ fn a_killed_trainer_goes_on_from_its_checkpoint_and_ends_with_the_same_bytes() {
     namespace.wait_value("trainingjob/long", "{.status.restarts.infrastructure}", |restarts| restarts == "1");
     ends_as_if_nothing_had_happened(&namespace);
     let columns = namespace.kubectl(&["get", "trainingjob", "long"]);
-    assert!(columns.contains("Succeeded") && columns.contains("0/1"), "{columns}");
+    assert!(columns.contains("Complete") && columns.contains("0/1"), "{columns}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn two_processes_make_the_bytes_of_one() {
     namespace.apply(&recipe::training("pair", "text", Shape { nodes: 2, steps: SHORT, more: "" }));
     namespace.apply(&recipe::training("single", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
     for job in ["trainingjob/pair", "trainingjob/single"] {
-        wait_phase(&namespace, job, "Succeeded");
+        wait_phase(&namespace, job, "Complete");
         assert_eq!(namespace.value(job, DIGEST), laptop::digests().short, "{job}");
     }
 }

@@ -32,7 +32,7 @@ fn a_job_whose_dataset_is_missing_waits_and_says_for_what() {
     namespace.wait_value("trainingjob/alone", condition, |said| said.contains("nowhere"));
     assert_eq!(namespace.value("trainingjob/alone", "{.status.phase}"), "Pending");
     namespace.apply(&recipe::dataset("nowhere"));
-    recipe::wait_phase(&namespace, "trainingjob/alone", "Succeeded");
+    recipe::wait_phase(&namespace, "trainingjob/alone", "Complete");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn a_job_gets_the_gpus_it_asks_for_and_is_told_when_there_are_too_few() {
     namespace.apply(&recipe::dataset("text"));
     wait_phase(&namespace, "dataset/text", "Ready");
     namespace.apply(&asking("modest", 2));
-    wait_phase(&namespace, "trainingjob/modest", "Succeeded");
+    wait_phase(&namespace, "trainingjob/modest", "Complete");
     namespace.apply(&asking("greedy", 9));
     let condition = "{.status.conditions[?(@.type==\"PodsReady\")].message}";
     namespace.wait_value("trainingjob/greedy", condition, |said| said.contains("nvidia.com/gpu"));
