@@ -28,6 +28,7 @@ answers() {
 start_operator() {
   k create namespace $ns >/dev/null
   k create namespace lab >/dev/null
+  k label namespace lab pod-security.kubernetes.io/enforce=restricted >/dev/null
   "$helm" template bedplate "$root/charts/bedplate" -n $ns --set "progress.url=https://localhost:$progress" >"$run/chart.yaml"
   k apply --server-side -f "$run/chart.yaml" >/dev/null
   k wait --for condition=Established --timeout 60s crd --all >/dev/null
@@ -41,9 +42,26 @@ start_operator() {
   operator=$! pids+=($!)
   answers "http://127.0.0.1:$metrics/readyz" $operator "$run/operator.log"
 }
+# The claims count as bound, as they would with volumes, so that the operator makes its children.
+apply_manifests() {
+  for claim in bedplate-storage bedplate-inputs; do
+    k apply -n lab -f - >/dev/null <<<"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: $claim}, spec: {accessModes: [ReadWriteMany], storageClassName: '', resources: {requests: {storage: 1Gi}}}}"
+    k patch -n lab pvc $claim --subresource status --type merge -p '{"status": {"phase": "Bound"}}' >/dev/null
+  done
+  k apply -n lab -f "$root/examples/quickstart.yaml" -f "$root/examples/chat.yaml" >/dev/null
+}
+# The children are there, and PodSecurity would take their pods.
+check_children() {
+  local deadline=$((SECONDS + 60)) templates=$run/templates
+  until k get -n lab job/rust-sources-dataset deployment/smollm2-inference service/smollm2 pdb/smollm2-inference >/dev/null 2>&1; do
+    [ $SECONDS -lt $deadline ] || { echo "the operator has not made its children" >&2; k get -n lab bedplate >&2; tail -20 "$run/operator.log" >&2; return 1; }
+    sleep 0.2
+  done
+  for child in job/rust-sources-dataset deployment/smollm2-inference; do k get -n lab $child -o json; done | python3 "$root/charts/tests/pods.py" >"$templates"
+  k create --dry-run=server --validate=strict -f "$templates"
+}
 # Something to reconcile, again and again: a rate needs a change between two scrapes.
 keep_busy() {
-  k apply -n lab -f "$root/examples/quickstart.yaml" >/dev/null
   while true; do
     for replicas in 1 2 3; do k scale -n lab modeldeployment rust-small --replicas $replicas >/dev/null; sleep 1; done
   done
@@ -71,7 +89,7 @@ END
 monitor=$! pids+=($!)
 answers "http://127.0.0.1:$http/health" $server "$run/inference.log"
 answers "http://127.0.0.1:$web/-/ready" $monitor "$run/prometheus.log"
-[ -n "$elsewhere" ] || { keep_busy & pids+=($!); }
+[ -n "$elsewhere" ] || { apply_manifests; check_children; keep_busy & pids+=($!); }
 python3 "$here/dashboards.py" --chart "$root/charts/bedplate/dashboards" --sources "$root/inference/src" "$root/operator/src" \
   --prometheus "http://127.0.0.1:$web" --inference "http://127.0.0.1:$http" $([ -n "$elsewhere" ] || echo --no-reports) || { tail -40 "$run/operator.log" >&2; exit 1; }
 [ -z "$elsewhere" ] || exit 0

@@ -19,6 +19,8 @@ for item in objects(sys.stdin.read()):
         name = f"{item['kind']}-{item['metadata']['name']}".lower()
         metadata = {"name": name, "namespace": item["metadata"]["namespace"], "labels": template["metadata"]["labels"]}
         spec = template["spec"]
+        # As the ServiceAccount admission plugin does, which the test's API server goes without.
+        spec.setdefault("serviceAccountName", "default")
         # A StatefulSet's claims become volumes of its pods.
         for claim in item["spec"].get("volumeClaimTemplates", []):
             spec.setdefault("volumes", []).append({"name": claim["metadata"]["name"], "emptyDir": {}})
