@@ -17,6 +17,7 @@ mod memory;
 mod metrics;
 mod model_deployment;
 mod observe;
+mod progress;
 mod scheduler;
 mod status;
 mod term;
@@ -30,7 +31,7 @@ use kube::Client;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::OperatorConfig;
+use crate::{cluster::settings::ClusterSettings, config::OperatorConfig, progress_api::hub::ProgressHub};
 use leader::{Elector, LeaderError};
 use metrics::Metrics;
 use term::Term;
@@ -51,10 +52,20 @@ pub struct Operator {
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The HTTP listener cannot be had.
-    #[error("could not listen at {address}; is another process there? Change http in the settings")]
+    #[error("could not listen at {address}; is another process there? Change {field} in the settings")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
+        /// The field that names it.
+        field: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Pods could not check whom they report to.
+    #[error("could not read {path}, the authority of the progress API; put ca.crt into progress.tlsDir", path = path.display())]
+    Authority {
+        /// The file.
+        path: std::path::PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
@@ -80,15 +91,26 @@ impl Operator {
     pub async fn run(self, stop: CancellationToken) -> Result<(), OperatorError> {
         let metrics = Metrics::new().map_err(OperatorError::Metrics)?;
         let mut tasks = JoinSet::new();
-        let ready = self.serve_http(metrics.clone(), &mut tasks).await?;
-        let _history = history::open(self.database_url.as_deref(), &mut tasks);
+        let settings = self.settings()?;
+        let history = history::open(self.database_url.as_deref(), &mut tasks);
+        let (progress, keep_going) = ProgressHub::new(history);
+        tasks.spawn(keep_going);
+        let ready = self.serve_http(metrics.clone(), progress.clone(), &mut tasks).await?;
         let Some(capabilities) = term::discover(&self.client, &stop).await else { return Ok(()) };
         ready.send_replace(None);
         let elector = Elector::new(self.client.clone(), &self.config.leader_election, self.identity.clone());
         let Some(mut lease) = stop.run_until_cancelled(elector.acquire()).await else { return Ok(()) };
         tracing::info!(identity = self.identity, epoch = lease.epoch, "leads");
         metrics.leader.set(1);
-        let term = Term { operator: &self, epoch: lease.epoch, capabilities, metrics: &metrics, stop: &stop };
+        let term = Term {
+            operator: &self,
+            epoch: lease.epoch,
+            capabilities,
+            metrics: &metrics,
+            progress: &progress,
+            settings: &settings,
+            stop: &stop,
+        };
         let ended = tokio::select! {
             ended = term.serve() => ended,
             lost = elector.hold(&mut lease) => Err(OperatorError::Deposed(lost)),
@@ -101,16 +123,32 @@ impl Operator {
         Ok(())
     }
 
+    /// The cluster's settings, with the authority that pods check the progress API against.
+    fn settings(&self) -> Result<ClusterSettings, OperatorError> {
+        let mut settings = self.config.cluster.clone();
+        if let Some(listener) = &self.config.progress {
+            let path = listener.tls_dir.join("ca.crt");
+            settings.ca_pem =
+                std::fs::read_to_string(&path).map_err(|source| OperatorError::Authority { path, source })?;
+        }
+        Ok(settings)
+    }
+
     /// Answers health checks and scrapes; the sender says why the operator is not ready.
     async fn serve_http(
         &self,
         metrics: Metrics,
+        progress: ProgressHub,
         tasks: &mut JoinSet<()>,
     ) -> Result<watch::Sender<Option<&'static str>>, OperatorError> {
         let (ready, not_ready) = watch::channel(Some("the API server has not answered yet"));
         let address = self.config.http;
-        let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Listen { address, source })?;
-        let router = http::router(http::Health { metrics, not_ready });
+        let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Listen {
+            address,
+            field: "http",
+            source,
+        })?;
+        let router = http::router(http::Health { metrics, progress, not_ready });
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(error = %Chain(&error), "health checks are no longer answered");

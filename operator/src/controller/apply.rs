@@ -209,7 +209,8 @@ impl Applier {
         Err(ApplyError::Taken { kind: api_resource(kind).kind, name: child.name().to_owned() })
     }
 
-    fn fence(&self, name: &str, live: &ObjectMeta) -> Result<(), ApplyError> {
+    /// Fails where a child shows that another operator has acted since.
+    pub fn fence(&self, name: &str, live: &ObjectMeta) -> Result<(), ApplyError> {
         let annotation = live.annotations.as_ref().and_then(|annotations| annotations.get(EPOCH_ANNOTATION));
         match annotation.and_then(|epoch| epoch.parse::<i64>().ok()) {
             Some(theirs) if theirs > self.epoch => {

@@ -31,9 +31,11 @@ use crate::{
     cluster::{
         child::ChildKind,
         decision::{Decision, Finalizer, Note},
+        names,
         observed::Capabilities,
         settings::ClusterSettings,
     },
+    progress_api::hub::ProgressHub,
     resource::Kind,
 };
 
@@ -74,6 +76,8 @@ pub struct Context {
     pub events: Events,
     /// Counts.
     pub metrics: Metrics,
+    /// What pods report.
+    pub progress: ProgressHub,
     /// What is known from earlier reconciles.
     pub memory: Memory,
     /// Set when another operator turns out to lead.
@@ -121,6 +125,10 @@ impl Context {
     ) -> Result<Action, ReconcileError> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let is_deleted = object.meta().deletion_timestamp.is_some();
+        if let Err(error) = self.fence(object) {
+            self.fenced.cancel();
+            return Err(error.into());
+        }
         if decision.finalizer == Finalizer::Keep && !is_deleted && !finalizer::is_set(object) {
             finalizer::add(&api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         }
@@ -164,6 +172,18 @@ impl Context {
         Ok(())
     }
 
+    /// Fails where a child of the resource shows that another operator has acted since.
+    fn fence<K: Reconciled>(&self, object: &K) -> Result<(), ApplyError> {
+        let key = key_of(K::KIND, object);
+        let children = [
+            (ChildKind::ConfigMap, names::config_map(key.kind, &key.name)),
+            (ChildKind::Job, names::job(key.kind, &key.name)),
+            (ChildKind::Deployment, names::deployment(&key.name)),
+        ];
+        let seen = |(kind, name): (ChildKind, String)| Some((self.world.metadata(kind, &key.namespace, &name)?, name));
+        children.into_iter().filter_map(seen).try_for_each(|(live, name)| self.applier.fence(&name, &live))
+    }
+
     /// Tells why a child is not there, and remembers it for the next decision.
     async fn refused<K: Reconciled>(&self, object: &K, kind: ChildKind, name: &str, error: &ApplyError) {
         if matches!(error, ApplyError::Fenced { .. }) {
@@ -194,7 +214,9 @@ impl Context {
         true
     }
 
+    /// The history is told first: with the finalizer goes the last reason to look at the resource.
     async fn release<K: Reconciled>(&self, api: &Api<K>, object: &K) -> Result<(), ReconcileError> {
+        self.progress.deleted(object.meta().uid.as_deref().unwrap_or_default()).await;
         finalizer::remove(api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         let key = key_of(K::KIND, object);
         self.applier.forget(&key.namespace, object.meta().uid.as_deref().unwrap_or_default());

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bedplate_crds::dataset::Dataset;
 use kube::runtime::controller::Action;
+use serde_json::json;
 
 use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
+    progress,
 };
 use crate::{
     cluster::{self, owner::Owner},
@@ -27,6 +29,7 @@ pub async fn reconcile(dataset: Arc<Dataset>, context: Arc<Context>) -> Result<A
     let resource = dereference::dataset(&dataset);
     let owner = Owner::new(Kind::Dataset, &dataset.metadata);
     let observed = observe(&context, &*dataset, &AnyResource::Dataset(resource.clone()));
+    progress::follow(&context, &*dataset, json!(dataset.spec), &observed).await;
     let decision = cluster::dataset::decide(&resource, &owner, &observed, &context.settings);
     context.carry_out(&*dataset, decision).await
 }

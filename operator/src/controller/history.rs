@@ -9,6 +9,7 @@ use bedplate_telemetry::chain::Chain;
 use kube::runtime::watcher::DefaultBackoff;
 use tokio::{sync::watch, time::sleep};
 
+use crate::progress_api::hub::HistorySource;
 use crate::store::{Endpoint, Store, StoreError};
 
 /// Wait after a refusal that only a person ends, such as tables of another version: an upgrade is under way, or about to be.
@@ -16,13 +17,19 @@ const SCHEMA_RETRY: Duration = Duration::from_secs(60);
 /// What the back-off ends at, should it ever have no next step.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The store as soon as there is one; for ever none without an address.
-pub fn open(url: Option<&str>, tasks: &mut tokio::task::JoinSet<()>) -> watch::Receiver<Option<Store>> {
-    let (sender, receiver) = watch::channel(None);
+/// The store as soon as there is one; no history at all without an address.
+pub fn open(url: Option<&str>, tasks: &mut tokio::task::JoinSet<()>) -> HistorySource {
     match url.map(Endpoint::from_url) {
-        None => tracing::info!("DATABASE_URL is not set: no history is kept"),
-        Some(Err(error)) => tracing::error!(error = %Chain(&error), "no history is kept"),
+        None => {
+            tracing::info!("DATABASE_URL is not set: no history is kept");
+            HistorySource::None
+        }
+        Some(Err(error)) => {
+            tracing::error!(error = %Chain(&error), "no history is kept");
+            HistorySource::None
+        }
         Some(Ok(endpoint)) => {
+            let (sender, receiver) = watch::channel(None);
             tasks.spawn(async move {
                 let store = connect(&endpoint).await;
                 tracing::info!(server = store.server(), "history is kept");
@@ -30,9 +37,9 @@ pub fn open(url: Option<&str>, tasks: &mut tokio::task::JoinSet<()>) -> watch::R
                 let _ = sender.send(Some(store));
                 sender.closed().await;
             });
+            HistorySource::Store(receiver)
         }
     }
-    receiver
 }
 
 async fn connect(endpoint: &Endpoint) -> Store {

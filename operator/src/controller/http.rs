@@ -7,12 +7,15 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
+use crate::progress_api::hub::ProgressHub;
 
 /// What the answers are made of.
 #[derive(Clone)]
 pub struct Health {
     /// Every series.
     pub metrics: Metrics,
+    /// What pods report.
+    pub progress: ProgressHub,
     /// Why it is not ready; none when it is.
     pub not_ready: watch::Receiver<Option<&'static str>>,
 }
@@ -34,6 +37,7 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(health): State<Health>) -> (StatusCode, String) {
+    health.metrics.reported(&health.progress);
     match health.metrics.text() {
         Ok(text) => (StatusCode::OK, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

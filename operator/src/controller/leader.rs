@@ -22,6 +22,9 @@ use crate::config::LeaderElection;
 /// Renewals that fit into the time a leader may go without one; several may fail before it gives up.
 const RENEWALS_PER_TERM: u32 = 5;
 
+/// Attempts to give a Lease back: one that fails costs the next operator the rest of its duration, and no more.
+const RELEASE_ATTEMPTS: u32 = 3;
+
 /// One contender.
 pub struct Elector {
     leases: Api<Lease>,
@@ -103,10 +106,17 @@ impl Elector {
     /// # Errors
     /// When somebody else has it by now, or the API server does not answer.
     pub async fn release(&self, held: &mut HeldLease) -> Result<(), LeaderError> {
-        let mut lease = held.lease.clone();
-        let spec = lease.spec.get_or_insert_default();
-        spec.holder_identity = None;
-        self.within(self.replace(held, lease)).await
+        let mut attempts = 0;
+        loop {
+            let mut lease = held.lease.clone();
+            lease.spec.get_or_insert_default().holder_identity = None;
+            attempts += 1;
+            match self.within(self.replace(held, lease)).await {
+                // A renewal was cut short whose write took effect: what was found is tried from there.
+                Err(LeaderError::Api(_) | LeaderError::Late) if attempts < RELEASE_ATTEMPTS => {}
+                result => return result,
+            }
+        }
     }
 
     fn interval(&self) -> Duration {

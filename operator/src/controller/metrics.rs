@@ -13,7 +13,10 @@ use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::resource::{Kind, ResourceKey};
+use crate::{
+    progress_api::hub::ProgressHub,
+    resource::{Kind, ResourceKey},
+};
 
 /// From a reconcile that finds nothing to do to one that waits for a slow API server.
 const SECONDS_BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
@@ -28,10 +31,8 @@ pub struct Metrics {
     phases: Arc<Mutex<HashMap<ResourceKey, String>>>,
     /// Conditions that changed, by kind and reason.
     pub reasons: IntCounterVec,
-    /// Progress reports by kind, as the hub has counted them.
-    pub reports: IntGaugeVec,
-    /// Events that wait for Postgres.
-    pub spool: IntGauge,
+    reports: IntCounterVec,
+    spool: IntGauge,
     /// 1 while this operator leads.
     pub leader: IntGauge,
     training: [GaugeVec; 3],
@@ -64,7 +65,7 @@ impl Metrics {
                 Opts::new("bedplate_condition_reasons_total", "Conditions that took on a reason."),
                 &["kind", "reason"],
             )?,
-            reports: IntGaugeVec::new(
+            reports: IntCounterVec::new(
                 Opts::new("bedplate_progress_reports_total", "Progress reports taken in."),
                 &["kind"],
             )?,
@@ -95,6 +96,15 @@ impl Metrics {
     pub fn reconciled(&self, kind: Kind, result: &str, took: Duration) {
         self.reconciles.with_label_values(&[kind.name(), result]).inc();
         self.durations.with_label_values(&[kind.name()]).observe(took.as_secs_f64());
+    }
+
+    /// Takes over what the hub has counted.
+    pub fn reported(&self, hub: &ProgressHub) {
+        for kind in Kind::ALL {
+            let series = self.reports.with_label_values(&[kind.name()]);
+            series.inc_by(hub.reports(kind).saturating_sub(series.get()));
+        }
+        self.spool.set(i64::try_from(hub.spool_len()).unwrap_or(i64::MAX));
     }
 
     /// Sets step, loss and speed of a TrainingJob.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bedplate_crds::model_deployment::ModelDeployment;
 use kube::runtime::controller::Action;
+use serde_json::json;
 
 use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
+    progress,
 };
 use crate::{
     cluster::{self, owner::Owner},
@@ -27,6 +29,7 @@ pub async fn reconcile(deployment: Arc<ModelDeployment>, context: Arc<Context>) 
     let resource = dereference::model_deployment(&deployment);
     let owner = Owner::new(Kind::ModelDeployment, &deployment.metadata);
     let observed = observe(&context, &*deployment, &AnyResource::ModelDeployment(resource.clone()));
+    progress::follow(&context, &*deployment, json!(deployment.spec), &observed).await;
     let decision = cluster::model_deployment::decide(&resource, &owner, &observed, &context.settings);
     context.carry_out(&*deployment, decision).await
 }

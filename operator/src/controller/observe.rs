@@ -43,7 +43,7 @@ where
         dependencies: resource.dependencies().into_iter().map(|key| dependency(world, key)).collect(),
         referrers: referrers(world, &key),
         warnings: warnings(world, &key),
-        progress: None,
+        progress: context.progress.latest(object.meta().uid.as_deref().unwrap_or_default()),
         capabilities: context.capabilities,
     }
 }

@@ -19,13 +19,16 @@ use super::{
     events::Events,
     memory::Memory,
     metrics::Metrics,
-    model_deployment,
+    model_deployment, progress,
     scheduler::{Pace, run},
     training_job,
     wake::Wake,
     world::{Scope, World},
 };
-use crate::cluster::observed::Capabilities;
+use crate::{
+    cluster::{observed::Capabilities, settings::ClusterSettings},
+    progress_api::hub::ProgressHub,
+};
 
 /// How long reconciles that run may take to end: longer than any takes, shorter than the 30 s that kubelet waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,6 +65,10 @@ pub struct Term<'a> {
     pub capabilities: Capabilities,
     /// Counts.
     pub metrics: &'a Metrics,
+    /// What pods report.
+    pub progress: &'a ProgressHub,
+    /// What children are made with.
+    pub settings: &'a ClusterSettings,
     /// Asks it to end.
     pub stop: &'a CancellationToken,
 }
@@ -73,7 +80,11 @@ impl Term<'_> {
     /// When another operator leads, or a part ended by itself.
     pub async fn serve(&self) -> Result<(), OperatorError> {
         let fenced = CancellationToken::new();
-        let mut watches = JoinSet::new();
+        let (mut watches, mut listening) = (JoinSet::new(), JoinSet::new());
+        if let Some(listener) = &self.operator.config.progress {
+            let (client, hub) = (self.operator.client.clone(), self.progress.clone());
+            progress::listen(listener, client, hub, self.stop.clone(), &mut listening).await?;
+        }
         let namespaces = &self.operator.config.watch_namespaces;
         let scopes: Vec<Option<String>> =
             if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
@@ -100,16 +111,18 @@ impl Term<'_> {
     ) -> impl Future<Output = ()> + use<> {
         let client = &self.operator.client;
         let (wake, [datasets, training_jobs, model_deployments]) = Wake::new();
+        watches.spawn(progress::wake_reported(self.progress.clone(), namespace.clone(), wake.clone()));
         let scope = Scope { client: client.clone(), namespace, capabilities: self.capabilities };
         let world = World::watch(&scope, &wake, watches);
         let context = Arc::new(Context {
             client: client.clone(),
             world: world.clone(),
-            settings: self.operator.config.cluster.clone(),
+            settings: self.settings.clone(),
             capabilities: self.capabilities,
             applier: Applier::new(client.clone(), self.epoch),
             events: Events::new(client.clone(), self.operator.identity.clone()),
             metrics: self.metrics.clone(),
+            progress: self.progress.clone(),
             memory: Memory::default(),
             fenced: fenced.clone(),
         });

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bedplate_crds::training_job::TrainingJob;
 use kube::runtime::controller::Action;
+use serde_json::json;
 
 use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
+    progress,
 };
 use crate::{
     cluster::{self, owner::Owner},
@@ -30,6 +32,7 @@ pub async fn reconcile(job: Arc<TrainingJob>, context: Arc<Context>) -> Result<A
     let resource = dereference::training_job(&job);
     let owner = Owner::new(Kind::TrainingJob, &job.metadata);
     let observed = observe(&context, &*job, &AnyResource::TrainingJob(Box::new(resource.clone())));
+    progress::follow(&context, &*job, json!(job.spec), &observed).await;
     let decision = cluster::training_job::decide(&resource, &owner, &observed, &context.settings);
     context.carry_out(&*job, decision).await
 }
