@@ -1,6 +1,6 @@
 //! A namespace of one test: restricted, with volumes of its own; on failure it tells what is in it. Owns what is made in it.
 
-use std::{path::PathBuf, thread};
+use std::{fs, path::PathBuf, thread};
 
 use crate::cluster::{Cluster, Said, say, wait_for};
 
@@ -41,13 +41,17 @@ impl Namespace {
         namespace
     }
 
-    /// Makes a claim that is bound to a folder, and returns the folder.
+    /// Makes a claim that is bound to an empty folder, and returns the folder.
     pub fn claim(&mut self, claim: &str) -> PathBuf {
         let folder = self.cluster.folder().to_owned();
+        let volume = folder.join("volumes").join(&self.name).join(claim);
+        if volume.exists() {
+            fs::remove_dir_all(&volume).expect("what an earlier run left on the volume can be removed");
+        }
         let said = say(self.cluster.command("volume.sh").arg(&folder).args([&self.name, claim]), "");
         assert!(said.ok, "volume.sh: {}", said.err);
         self.claims.push(claim.to_owned());
-        folder.join("volumes").join(&self.name).join(claim)
+        volume
     }
 
     /// `kubectl --namespace NAME ARGUMENTS`, whatever comes of it.
