@@ -62,7 +62,7 @@ fn a_suspended_job_gives_its_pods_back_and_goes_on_where_it_was() {
 fn deleting_what_is_done_or_under_way_leaves_no_object_and_no_file() {
     let _shared = Cluster::shared();
     let namespace = recipe::namespace("e2e-deleted");
-    let storage = namespace.cluster.folder().join("volumes/e2e-deleted/bedplate-storage");
+    let storage = namespace.volume("bedplate-storage");
     namespace.apply(&recipe::dataset("text"));
     namespace.apply(&recipe::training("done", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
     wait_phase(&namespace, "trainingjob/done", "Complete");

@@ -44,7 +44,7 @@ impl Namespace {
     /// Makes a claim that is bound to an empty folder, and returns the folder.
     pub fn claim(&mut self, claim: &str) -> PathBuf {
         let folder = self.cluster.folder().to_owned();
-        let volume = folder.join("volumes").join(&self.name).join(claim);
+        let volume = self.volume(claim);
         if volume.exists() {
             fs::remove_dir_all(&volume).expect("what an earlier run left on the volume can be removed");
         }
@@ -52,6 +52,11 @@ impl Namespace {
         assert!(said.ok, "volume.sh: {}", said.err);
         self.claims.push(claim.to_owned());
         volume
+    }
+
+    /// The folder that is a claim's volume.
+    pub fn volume(&self, claim: &str) -> PathBuf {
+        self.cluster.folder().join("volumes").join(&self.name).join(claim)
     }
 
     /// `kubectl --namespace NAME ARGUMENTS`, whatever comes of it.

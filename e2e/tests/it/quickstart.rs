@@ -3,10 +3,10 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    cluster::{Cluster, say},
+    cluster::{Cluster, say, wait_for},
     namespace::Namespace,
     recipe::{self, wait_phase},
-    serving::ask,
+    serving::{QUESTION, ask},
 };
 
 /// The manifests of `e2e/overlay`.
@@ -28,9 +28,9 @@ fn rows(cluster: &Cluster, sql: &str) -> String {
 fn text_becomes_a_model_that_answers_through_its_service() {
     let _shared = Cluster::shared();
     let namespace = recipe::namespace("e2e-quickstart");
+    recipe::chat_model(&namespace);
     let said = namespace.try_apply(&overlay(&namespace));
     assert!(said.ok, "{}", said.err);
-    namespace.kubectl(&["delete", "modeldeployment", "smollm2"]);
     wait_phase(&namespace, "dataset/rust-sources", "Ready");
     let first: f64 = namespace
         .wait_value("trainingjob/rust-small", "{.status.metrics.loss}", |loss| !loss.is_empty())
@@ -50,8 +50,24 @@ fn text_becomes_a_model_that_answers_through_its_service() {
         r#"{"model": "rust-small", "prompt": "pub fn ", "max_tokens": 8}"#,
     );
     assert_eq!(answer["usage"]["completion_tokens"], 8, "{answer}");
+    wait_phase(&namespace, "modeldeployment/smollm2", "Ready");
+    let answer = ask(&namespace, "smollm2", "v1/chat/completions", QUESTION);
+    assert!(answer.to_string().contains("Paris"), "{answer}");
     let columns = namespace.kubectl(&["get", "trainingjobs"]);
     assert!(columns.contains("Complete") && columns.contains("40/40"), "{columns}");
-    let runs = rows(&namespace.cluster, "select count(*) from bedplate.runs where namespace = 'e2e-quickstart'");
-    assert_eq!(runs, "3", "a run of each of the three resources");
+    let uid = job("{.metadata.uid}");
+    let steps = format!(
+        "select count(*), min(r.name), bool_and(a.digest = '{}') from bedplate.step_metrics m \
+         join bedplate.attempts a on a.id = m.attempt_id join bedplate.runs r on r.id = a.run_id where r.origin = '{uid}'",
+        job("{.status.checkpoint.digest}")
+    );
+    wait_for("every step is in the history", || {
+        let seen = rows(&namespace.cluster, &steps);
+        if seen == "40|rust-small|t" { Ok(()) } else { Err(seen) }
+    });
+    let lineage = format!(
+        "select e.digest from bedplate.lineage_edges e join bedplate.attempts a on a.id = e.attempt_id \
+         join bedplate.runs r on r.id = a.run_id where r.origin = '{uid}' and e.direction = 'input'"
+    );
+    assert_eq!(rows(&namespace.cluster, &lineage), job("{.status.datasetDigests[0]}"));
 }

@@ -1,8 +1,12 @@
 //! The work that the tests have done: a corpus of real text, a small Dataset, a small TrainingJob. Owns their sizes; runs nothing.
 
-use std::{fs, os::unix::fs::chown, path::Path};
+use std::{fs, os::unix::fs::chown, path::Path, process::Command};
 
-use crate::{cluster::wait_for, install::bedplate, namespace::Namespace};
+use crate::{
+    cluster::{say, wait_for},
+    install::bedplate,
+    namespace::Namespace,
+};
 
 /// The user of Bedplate's images, who must be able to read the inputs.
 const USER: u32 = 65532;
@@ -23,6 +27,17 @@ pub fn corpus(folder: &Path) {
     for source in ["crds/src", "docs"] {
         copy(&root.join(source), &folder.join("corpus").join(source));
     }
+}
+
+/// Puts the chat model of `examples/chat.yaml` among a namespace's inputs; it is fetched once for all runs.
+pub fn chat_model(namespace: &Namespace) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/fetch-smollm2.sh");
+    let fetched = say(&mut Command::new(script), "");
+    assert!(fetched.ok, "fetch-smollm2.sh: {}", fetched.err);
+    let models = namespace.volume("bedplate-inputs").join("models");
+    fs::create_dir_all(&models).expect("a folder for the model");
+    let model = Path::new(&fetched.out);
+    fs::copy(model, models.join(model.file_name().expect("a file"))).expect("a copy of the model");
 }
 
 fn copy(from: &Path, to: &Path) {

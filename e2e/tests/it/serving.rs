@@ -19,7 +19,7 @@ use crate::{
 /// Longest wait for one answer, in seconds: a few tokens on two shared cores.
 const ANSWER_SECONDS: &str = "120";
 /// A question whose answer is known and short.
-const QUESTION: &str = r#"{"model": "SmolLM2-135M-Instruct", "max_tokens": 8, "temperature": 0,
+pub const QUESTION: &str = r#"{"model": "SmolLM2-135M-Instruct", "max_tokens": 8, "temperature": 0,
   "messages": [{"role": "user", "content": "What is the capital of France?"}]}"#;
 
 /// `POST` to the Service of a deployment, from this machine, which reaches the cluster's addresses.
@@ -40,17 +40,12 @@ pub fn ask(namespace: &Namespace, service: &str, path: &str, body: &str) -> Valu
     })
 }
 
-/// The deployment of `examples/chat.yaml`, with its model among the inputs.
+/// The deployment of `examples/chat.yaml`.
 fn chat(name: &str) -> Namespace {
     let namespace = recipe::namespace(name);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let fetched = say(&mut Command::new(root.join("scripts/fetch-smollm2.sh")), "");
-    assert!(fetched.ok, "fetch-smollm2.sh: {}", fetched.err);
-    let models = namespace.cluster.folder().join("volumes").join(name).join("bedplate-inputs/models");
-    fs::create_dir_all(&models).expect("a folder for the model");
-    let model = Path::new(&fetched.out);
-    fs::copy(model, models.join(model.file_name().expect("a file"))).expect("a copy of the model");
-    namespace.apply(&fs::read_to_string(root.join("examples/chat.yaml")).expect("an example"));
+    recipe::chat_model(&namespace);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/chat.yaml");
+    namespace.apply(&fs::read_to_string(example).expect("an example"));
     wait_phase(&namespace, "modeldeployment/smollm2", "Ready");
     namespace
 }
