@@ -63,7 +63,7 @@ fn the_operator_is_killed_in_the_middle_of_a_job() {
         SYSTEM,
         "get",
         "pods",
-        "--selector=app.kubernetes.io/component=operator",
+        "--selector=app.kubernetes.io/name=bedplate-operator",
         "--output=jsonpath={.items[0].metadata.uid}",
     ]);
     namespace.cluster.kill_in_pod(&uid, "bedplate-operator");
