@@ -6,12 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/settings.sh"
 [ $# = 1 ] || { echo "up.sh: which folder? up.sh DIR" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || { echo "up.sh: a node needs root" >&2; exit 1; }
-need=()
-for tool in runc:runc nft:nftables ip:iproute2 nsenter:util-linux openssl:openssl; do
-  command -v "${tool%%:*}" >/dev/null || need+=("${tool##*:}")
-done
-[ ${#need[@]} = 0 ] || { echo "up.sh: install first: apt-get install ${need[*]}" >&2; exit 1; }
+"$here/needs.sh"
 bin=$("$here/../tools/build.sh" all)
 
 exec 8>"$record.lock"
