@@ -21,7 +21,7 @@ enum Outcome {
 /// Name of a lane, and what it does.
 type Lane = (&'static str, fn() -> anyhow::Result<Outcome>);
 
-const LANES: [Lane; 10] = [
+const LANES: [Lane; 11] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("tidy", || tidy::run().map(|()| Outcome::Passed)),
     ("codegen", || codegen::check(&workspace::root()).map(|()| Outcome::Passed)),
@@ -31,6 +31,7 @@ const LANES: [Lane; 10] = [
     ("chart", || script("charts/test.sh")),
     ("api", || script("e2e/api.sh")),
     ("install", || script("e2e/chart.sh")),
+    ("e2e", || script("e2e/run.sh")),
     ("dashboards", || script("e2e/dashboards.sh")),
 ];
 
