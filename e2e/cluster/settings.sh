@@ -19,7 +19,9 @@ started() {
   read -r pid since <"$1" && stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
   stat=${stat##*) }
   set -- $stat
-  [ "$1" != Z ] && [ "${20}" = "$since" ] # A zombie has ended; this machine's process 1 only collects them now and then.
+  [ "${20}" = "$since" ] || return 1
+  # A zombie without other threads has ended: process 1 may collect it late. With threads it still holds its sockets.
+  [ "$1" != Z ] || [ "$(ls "/proc/$pid/task" 2>/dev/null | wc -l)" -gt 1 ]
 }
 
 # write_pid PID FILE
