@@ -133,12 +133,13 @@ impl Context {
             finalizer::add(&api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         }
         let written = self.write_children(object, &decision).await;
-        status::write(self, &api, object, &decision.status)
-            .await
-            .map_err(|error| ReconcileError::Status(Answer(error)))?;
+        // News is told before the status that ends it: cut off between the two, the next look tells the same again.
         for note in &decision.notes {
             self.events.tell(&object.object_ref(&()), note).await;
         }
+        status::write(self, &api, object, &decision.status)
+            .await
+            .map_err(|error| ReconcileError::Status(Answer(error)))?;
         let is_stuck = written.is_err() && self.is_overdue(object).await;
         if decision.finalizer == Finalizer::Remove || is_stuck {
             self.release(&api, object).await?;

@@ -21,7 +21,7 @@ struct State {
     names: Vec<String>,
     reasons: Vec<Value>,
     events: BTreeMap<&'static str, Vec<String>>,
-    job_files: Vec<String>,
+    job_files: Vec<Value>,
 }
 
 async fn state(cluster: &Cluster) -> State {
@@ -39,8 +39,18 @@ async fn state(cluster: &Cluster) -> State {
     }
     let configs = cluster.api::<ConfigMap>().list(&ListParams::default()).await.unwrap();
     let files = configs.into_iter().filter_map(|config| config.data?.remove("job.json"));
-    let job_files = files.map(|file| file.replace(&cluster.namespace, "NAMESPACE")).collect();
+    let job_files = files.map(|file| without_uid(&file.replace(&cluster.namespace, "NAMESPACE"))).collect();
     State { names, reasons, events, job_files }
+}
+
+/// The job file without its trace and reporter, which carry the uid of the resource.
+fn without_uid(file: &str) -> Value {
+    let mut file: Value = serde_json::from_str(file).unwrap();
+    file["metadata"].as_object_mut().unwrap().remove("traceparent");
+    if let Some(reporting) = file.get_mut("reporting").and_then(Value::as_object_mut) {
+        reporting.remove("uid");
+    }
+    file
 }
 
 /// Waits until nothing that counts changes any more and every resource has its reason.
