@@ -9,4 +9,5 @@ mod harness;
 mod interruption;
 mod memory;
 mod remote;
+mod reporting;
 mod splits;

@@ -17,5 +17,6 @@ mod metrics;
 mod openai_client;
 mod process;
 mod queue;
+mod reporting;
 mod smollm2;
 mod traces;

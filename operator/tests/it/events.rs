@@ -78,6 +78,10 @@ pub fn checkpoint(step: u64, digest: &str) -> ProgressBody {
     }
 }
 
+pub fn started() -> ProgressBody {
+    ProgressBody::Started { pid: 1 }
+}
+
 pub fn plan() -> ProgressBody {
     ProgressBody::Plan { bytes: BTreeMap::from([("weights".to_owned(), 4_000_000)]), parameters: 1_000_000 }
 }
@@ -92,7 +96,7 @@ pub fn failed(message: &str, exit_code: i32) -> ProgressBody {
 
 /// Everything a training reports, in its order.
 pub fn training() -> Vec<ProgressEvent> {
-    let mut events = vec![at(0, ProgressBody::Started { pid: 1 }), at(0, plan())];
+    let mut events = vec![at(0, started()), at(0, plan())];
     for number in 1..=100 {
         events.push(at(number, step(u64::from(number))));
         if number % 50 == 0 {
