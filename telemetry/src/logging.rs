@@ -18,6 +18,8 @@ use tracing_subscriber::{
 
 /// Names the collector; without it no trace and no metric leaves the process.
 const COLLECTOR_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The thread that shuts the meters down says once that it is over.
+const ONE_ANSWER: usize = 1;
 /// How long the last traces may take to leave: a dead collector must not hold up the end of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// What the exporter itself runs on. Its spans would be exported and make new ones, without end.
@@ -99,7 +101,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let Some(exporter) = &mut self.exporter else { return };
         // On a thread of its own: this shut-down takes no time limit.
-        let (meters, (sender, done)) = (exporter.meters.clone(), mpsc::channel());
+        let (meters, (sender, done)) = (exporter.meters.clone(), mpsc::sync_channel(ONE_ANSWER));
         std::thread::spawn(move || sender.send(meters.shutdown()));
         // Nobody is left to tell: what the collector did not take in time is lost.
         let _ = exporter.provider.shutdown_with_timeout(FLUSH_TIMEOUT);

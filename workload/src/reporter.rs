@@ -30,6 +30,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause once the work is done: there is little time left.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// The thread says once that it has ended.
+const ONE_ANSWER: usize = 1;
 /// How long the end of the process waits for the last lines: within Kubernetes' 30 s of grace with the work's own end before it.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest time between two log lines about a server that is away: a person needs one, not one in 30 s for days.
@@ -55,7 +57,7 @@ impl Reporter {
         let client = Client::new(metadata, reporting?);
         let tail = Tail::new(progress_file.to_owned());
         let (work, watched) = watch::channel(Work::GoesOn);
-        let (sender, done) = mpsc::channel();
+        let (sender, done) = mpsc::sync_channel(ONE_ANSWER);
         let started = thread::Builder::new().name("reporter".to_owned()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(Course { client, tail, work: watched, complained: None }.run()),
