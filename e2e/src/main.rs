@@ -30,6 +30,9 @@ const API_VERSION: &str = "v1beta1";
 /// How often the control file and kubelet's socket are looked at: a test waits for seconds anyhow.
 const POLL: Duration = Duration::from_millis(200);
 
+/// Which socket it is: its inode and when it was made.
+type Socket = (u64, i64, i64);
+
 /// A device plugin for kubelet whose GPUs exist only on paper.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -59,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Serves until kubelet's socket is another one.
-async fn serve(args: &Args, kubelet: u64) -> anyhow::Result<()> {
+async fn serve(args: &Args, kubelet: Socket) -> anyhow::Result<()> {
     let socket = args.folder.join(SOCKET);
     if socket.exists() {
         fs::remove_file(&socket).with_context(|| format!("cannot remove {}", socket.display()))?;
@@ -75,7 +78,7 @@ async fn serve(args: &Args, kubelet: u64) -> anyhow::Result<()> {
     }
 }
 
-async fn registered_until_replaced(args: &Args, kubelet: u64) -> anyhow::Result<()> {
+async fn registered_until_replaced(args: &Args, kubelet: Socket) -> anyhow::Result<()> {
     let address = format!("unix://{}", args.folder.join("kubelet.sock").display());
     let channel = Endpoint::from_shared(address)?.connect().await.context("cannot reach kubelet's socket")?;
     let request = RegisterRequest {
@@ -93,7 +96,7 @@ async fn registered_until_replaced(args: &Args, kubelet: u64) -> anyhow::Result<
 }
 
 /// Waits for kubelet's socket, and tells which one it is.
-async fn kubelet_socket(args: &Args) -> u64 {
+async fn kubelet_socket(args: &Args) -> Socket {
     loop {
         match kubelet_inode(args) {
             Some(inode) => return inode,
@@ -102,6 +105,8 @@ async fn kubelet_socket(args: &Args) -> u64 {
     }
 }
 
-fn kubelet_inode(args: &Args) -> Option<u64> {
-    fs::metadata(args.folder.join("kubelet.sock")).ok().map(|metadata| metadata.ino())
+/// The number of a removed socket is given to the next one, so its time belongs to it.
+fn kubelet_inode(args: &Args) -> Option<Socket> {
+    let metadata = fs::metadata(args.folder.join("kubelet.sock")).ok()?;
+    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }

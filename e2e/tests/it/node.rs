@@ -121,7 +121,9 @@ fn gpus_are_given_out_until_there_are_no_more_and_fail_when_they_are_told_to() {
     // Kubelet forgets its plugins when it starts; they have to come again.
     namespace.cluster.component("stop", "kubelet");
     namespace.cluster.component("start", "kubelet");
-    allocatable("8");
+    namespace.kubectl(&["delete", "pod", "large", "--now"]);
+    namespace.apply(&pod("next", "[hold]", "resources: {limits: {nvidia.com/gpu: 6}},"));
+    namespace.wait_value("pod/next", "{.status.phase}", |phase| phase == "Running");
 }
 
 #[test]
