@@ -2,7 +2,7 @@
 # needs.sh: what a node and the tests on it need from the machine's package manager; as root it is installed, otherwise it is named.
 set -euo pipefail
 need=()
-for tool in runc:runc nft:nftables ip:iproute2 nsenter:util-linux openssl:openssl curl:curl psql:postgresql-client; do
+for tool in runc:runc nft:nftables ip:iproute2 nsenter:util-linux openssl:openssl curl:curl musl-gcc:musl-tools psql:postgresql-client; do
   command -v "${tool%%:*}" >/dev/null || need+=("${tool##*:}")
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need+=(postgresql)

@@ -1,6 +1,6 @@
 //! Sizes of the engine from the job file, the model and the machine's memory; refuses what cannot work, with numbers.
 //!
-//! Pure but for `available_memory_bytes`, which asks the system.
+//! Pure: what memory there is is passed in.
 
 use bedplate_crds::job::InferenceJob;
 use bedplate_engine::{ModelConfig, serving::KvCache};
@@ -16,7 +16,7 @@ const BLOCK_SIZE: usize = 16;
 /// the trainer of the same quickstart may still run.
 const MEMORY_SHARE: f64 = 0.25;
 /// What is taken to be available where the system does not say.
-const ASSUMED_MEMORY_BYTES: u64 = 4 << 30;
+pub const ASSUMED_MEMORY_BYTES: u64 = 4 << 30;
 
 /// Sizes of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,21 +151,4 @@ impl EnginePlan {
     pub fn scheduler(&self) -> SchedulerConfig {
         SchedulerConfig { max_num_seqs: self.max_num_seqs, max_num_batched_tokens: self.max_num_batched_tokens }
     }
-}
-
-/// Bytes of memory that a new process could take without pushing others out: Linux's own estimate, or what the control
-/// group has left where that is less.
-pub fn available_memory_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let machine = mem_available(&meminfo).unwrap_or(ASSUMED_MEMORY_BYTES);
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let group = number("/sys/fs/cgroup/memory.max")
-        .map(|limit| limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
-    group.map_or(machine, |group| group.min(machine))
-}
-
-/// `MemAvailable` of `/proc/meminfo`, in bytes.
-fn mem_available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }

@@ -18,6 +18,7 @@ use bedplate_crds::job::{
 use bedplate_engine::serving::ServingModel;
 use bedplate_hub::HubError;
 use bedplate_telemetry::progress::{ProgressError, ProgressWriter, now_seconds};
+use bedplate_workload::memory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -121,7 +122,8 @@ impl Server {
         let http = bind("httpAddress", &job.http_address)?;
         let grpc = job.grpc_address.as_deref().map(|address| bind("grpcAddress", address)).transpose()?;
         let LoadedModel { model, tokenizer } = load::load(&fetch(job, hub)?, job.engine.dtype)?;
-        let plan = plan::plan(job, model.config(), plan::available_memory_bytes())?;
+        let available = memory::available_bytes().unwrap_or(plan::ASSUMED_MEMORY_BYTES);
+        let plan = plan::plan(job, model.config(), available)?;
         tracing::info!(weight_bytes = model.weight_bytes(), ?plan, "model loaded");
         let sizes = CacheSizes { block_size: plan.block_size, num_blocks: plan.num_blocks };
         let metrics = Arc::new(Metrics::new(&job.served_model_name, plan.max_model_len, sizes));

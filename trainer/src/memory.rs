@@ -2,7 +2,9 @@
 //!
 //! Owns the comparison and what the machine has. The sizes themselves are the engine's.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
+
+use bedplate_workload::memory;
 
 /// A plan that does not fit.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +24,7 @@ pub struct MemoryError {
 pub fn check(parts: &BTreeMap<String, u64>, limit_bytes: u64, ranks_here: u32) -> Result<(), MemoryError> {
     let (limit, limit_field) = match limit_bytes {
         // A system that does not say how much it has gets the benefit of the doubt.
-        0 => (available().unwrap_or(u64::MAX) / u64::from(ranks_here), "the machine's free memory"),
+        0 => (memory::available_bytes().unwrap_or(u64::MAX) / u64::from(ranks_here), "the machine's free memory"),
         limit => (limit, "memoryLimitBytes (the pod's memory limit)"),
     };
     let needed = parts.values().fold(0_u64, |sum, part| sum.saturating_add(*part));
@@ -30,27 +32,6 @@ pub fn check(parts: &BTreeMap<String, u64>, limit_bytes: u64, ranks_here: u32) -
         true => Ok(()),
         false => Err(MemoryError { needed, parts: parts.clone(), limit, limit_field }),
     }
-}
-
-/// Bytes that Linux says can be had without swapping, within the limit of this process' cgroup.
-fn available() -> Option<u64> {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let machine = parse_available(&meminfo)?;
-    Some(cgroup_room().map_or(machine, |room| room.min(machine)))
-}
-
-fn parse_available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
-}
-
-/// What cgroup v2 leaves this process; none without a limit.
-fn cgroup_room() -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder = Path::new("/sys/fs/cgroup").join(path);
-    let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-    Some(number("memory.max")?.saturating_sub(number("memory.current")?))
 }
 
 fn list(parts: &BTreeMap<String, u64>) -> String {
@@ -76,11 +57,5 @@ mod tests {
         let message = check(&parts, 1 << 30, 1).unwrap_err().to_string();
         assert!(message.starts_with("the plan needs 3.5 GiB (activations 512.0 MiB, weights 3.0 GiB), but 1.0 GiB"));
         assert!(message.ends_with("or raise memoryLimitBytes (the pod's memory limit)"), "{message}");
-    }
-
-    #[test]
-    fn the_kernel_s_figure_is_read() {
-        assert_eq!(parse_available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
-        assert_eq!(parse_available("MemTotal: 9 kB\n"), None);
     }
 }

@@ -1,8 +1,10 @@
-//! What every pod does besides its work: it reports its progress, leaves its last word, and removes what it made.
+//! What every pod does besides its work: it looks what memory it has, reports its progress, leaves its last word, and removes
+//! what it made.
 //!
 //! Nothing here can hold up, slow down or fail the work. Knows nothing of what the work is.
 #![forbid(unsafe_code)]
 
+pub mod memory;
 #[cfg(feature = "recorder")]
 pub mod recorder;
 pub mod removal;

@@ -58,9 +58,3 @@ fn the_cache_takes_its_share_but_no_more_than_can_be_used() {
     let asked = plan(&job(EngineArgs::default(), 777 * per_block + 1), &config, 0).unwrap();
     assert_eq!((asked.num_blocks, asked.kv_cache_bytes), (777, 777 * per_block));
 }
-
-#[test]
-fn available_memory_is_read_as_linux_writes_it() {
-    assert_eq!(mem_available("MemTotal:  100 kB\nMemAvailable:   24 kB\n"), Some(24 * 1024));
-    assert_eq!(mem_available(""), None);
-}
