@@ -1,6 +1,6 @@
 //! Cut off after any write, an operator leaves a state that the next one brings to the same end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bedplate_crds::{dataset::Dataset, model_deployment::ModelDeployment, training_job::TrainingJob};
 use k8s_openapi::api::{
@@ -20,7 +20,8 @@ const MOST_WRITES: i64 = 24;
 struct State {
     names: Vec<String>,
     reasons: Vec<Value>,
-    events: BTreeMap<&'static str, Vec<String>>,
+    /// Reasons alone: what a message says of another resource depends on how far that one was when it was looked at.
+    events: BTreeMap<&'static str, BTreeSet<String>>,
     job_files: Vec<Value>,
 }
 
@@ -35,7 +36,7 @@ async fn state(cluster: &Cluster) -> State {
     ];
     let mut events = BTreeMap::new();
     for name in ["texts", "model", "chat"] {
-        events.insert(name, cluster.events(name).await);
+        events.insert(name, cluster.events(name).await.into_iter().collect());
     }
     let configs = cluster.api::<ConfigMap>().list(&ListParams::default()).await.unwrap();
     let files = configs.into_iter().filter_map(|config| config.data?.remove("job.json"));
