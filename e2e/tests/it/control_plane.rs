@@ -1,9 +1,8 @@
 //! The operator, the API server and Postgres go away while a job runs: the job does not notice, and nothing is lost.
 
-use std::{fs, process::Command};
-
 use crate::{
-    cluster::{Cluster, say, wait_for},
+    cluster::{Cluster, wait_for},
+    history::psql,
     install::{OPERATOR, SYSTEM, helm},
     laptop,
     namespace::Namespace,
@@ -41,13 +40,6 @@ fn nothing_is_lost(namespace: &Namespace, name: &str, before: &str) {
         let steps = psql(&namespace.cluster, &sql);
         if steps == LONG.to_string() { Ok(()) } else { Err(steps) }
     });
-}
-
-fn psql(cluster: &Cluster, sql: &str) -> String {
-    let dsn = fs::read_to_string(cluster.folder().join("dsn")).expect("the DSN");
-    let said = say(Command::new("psql").arg(dsn.trim()).args(["--tuples-only", "--no-align", "--command", sql]), "");
-    assert!(said.ok, "psql: {}", said.err);
-    said.out
 }
 
 fn operator_is_ready(cluster: &Cluster) {

@@ -4,13 +4,15 @@ use std::{fs, path::Path};
 
 use crate::{
     cluster::{Cluster, wait_for},
-    laptop,
+    history, laptop,
     namespace::Namespace,
     recipe::{self, LONG, SHORT, Shape, wait_checkpoint, wait_phase},
 };
 
 /// Everything that Bedplate makes for a resource.
 const CHILDREN: &str = "jobs,pods,configmaps,services,deployments,poddisruptionbudgets";
+/// Files, of some 150 KB each, with which a Dataset runs for many seconds.
+const BULK: usize = 100;
 
 fn is_gone(namespace: &Namespace, object: &str) {
     wait_for(&format!("{object} is gone"), || {
@@ -23,6 +25,21 @@ fn is_gone(namespace: &Namespace, object: &str) {
         let left = namespace.kubectl(&["get", CHILDREN, &selector, "--output=name"]);
         if left.is_empty() { Ok(()) } else { Err(left) }
     });
+}
+
+/// Uid of a resource, once Postgres has an attempt at it.
+fn is_known(namespace: &Namespace, object: &str) -> String {
+    let uid = namespace.value(object, "{.metadata.uid}");
+    wait_for(&format!("{object} is in the history"), || {
+        let attempts = history::attempts(&namespace.cluster, &uid);
+        if attempts.starts_with("0|") { Err(attempts) } else { Ok(uid.clone()) }
+    })
+}
+
+/// No row claims that it runs.
+fn is_over(namespace: &Namespace, uid: &str) {
+    let attempts = history::attempts(&namespace.cluster, uid);
+    assert!(attempts.ends_with("|0") && attempts != "0|0", "all|running: {attempts}");
 }
 
 /// Files below a folder.
@@ -69,11 +86,56 @@ fn deleting_what_is_done_or_under_way_leaves_no_object_and_no_file() {
     namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
     wait_checkpoint(&namespace, "trainingjob/long", 20);
     assert!(!files(&storage).is_empty());
+    let uids = ["TrainingJob/long", "TrainingJob/done", "Dataset/text"].map(|object| is_known(&namespace, object));
+    assert_eq!(history::attempts(&namespace.cluster, &uids[0]), "1|1", "the job that runs is said to run");
     for object in ["TrainingJob/long", "TrainingJob/done", "Dataset/text"] {
         namespace.kubectl(&["delete", object, "--wait=false"]);
         is_gone(&namespace, object);
     }
     assert_eq!(files(&storage), Vec::<String>::new());
+    uids.iter().for_each(|uid| is_over(&namespace, uid));
+}
+
+#[test]
+fn a_dataset_that_is_deleted_while_it_runs_leaves_nothing() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-dataset-deleted");
+    let (storage, corpus) = (namespace.volume("bedplate-storage"), namespace.volume("bedplate-inputs").join("corpus"));
+    // Enough text that it runs for a while.
+    for copy in 0..BULK {
+        let text: String =
+            (0..4000).map(|line| format!("line {line} of text {copy}: {}\n", line * 7919 + copy)).collect();
+        fs::write(corpus.join(format!("bulk-{copy}.md")), text).unwrap();
+    }
+    namespace.apply(&recipe::dataset("text").replace("vocabSize: 400", "vocabSize: 8000"));
+    wait_phase(&namespace, "dataset/text", "Running");
+    let uid = is_known(&namespace, "Dataset/text");
+    wait_for(
+        "it has written something",
+        || if files(&storage).is_empty() { Err("nothing".to_owned()) } else { Ok(()) },
+    );
+    assert_eq!(history::attempts(&namespace.cluster, &uid), "1|1", "a Dataset that runs is said to run");
+    namespace.kubectl(&["delete", "Dataset/text", "--wait=false"]);
+    is_gone(&namespace, "Dataset/text");
+    assert_eq!(files(&storage), Vec::<String>::new());
+    is_over(&namespace, &uid);
+}
+
+#[test]
+fn a_deployment_that_is_deleted_alone_leaves_its_model_and_nothing_of_itself() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-deployment-deleted");
+    namespace.apply(&recipe::dataset("text"));
+    namespace.apply(&recipe::training("small", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
+    namespace.apply(&recipe::deployment("served", "small"));
+    wait_phase(&namespace, "modeldeployment/served", "Ready");
+    let uid = is_known(&namespace, "ModelDeployment/served");
+    let before = files(&namespace.volume("bedplate-storage"));
+    namespace.kubectl(&["delete", "ModelDeployment/served", "--wait=false"]);
+    is_gone(&namespace, "ModelDeployment/served");
+    is_over(&namespace, &uid);
+    assert_eq!(files(&namespace.volume("bedplate-storage")), before);
+    assert_eq!(namespace.value("trainingjob/small", "{.status.phase}"), "Complete");
 }
 
 #[test]

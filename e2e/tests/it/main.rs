@@ -5,14 +5,18 @@
 
 mod cluster;
 mod control_plane;
+mod history;
 mod install;
 mod laptop;
 mod lifecycle;
 mod namespace;
 mod node;
+mod obstacles;
 mod quickstart;
 mod recipe;
 mod recovery;
 mod refusals;
 mod scheduling;
 mod serving;
+mod tokens;
+mod traces;

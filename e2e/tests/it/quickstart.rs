@@ -1,9 +1,10 @@
 //! The quickstart's manifests, unchanged but for sizes: from text to a chat answer, and what is known of it afterwards.
 
-use std::{fs, path::Path, process::Command};
+use std::path::Path;
 
 use crate::{
-    cluster::{Cluster, say, wait_for},
+    cluster::{Cluster, wait_for},
+    history::psql,
     namespace::Namespace,
     recipe::{self, wait_phase},
     serving::{QUESTION, ask},
@@ -14,14 +15,6 @@ fn overlay(namespace: &Namespace) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("overlay");
     let folder = folder.to_str().expect("a path in UTF-8");
     namespace.cluster.kubectl(&["kustomize", "--load-restrictor", "LoadRestrictionsNone", folder])
-}
-
-/// Rows that the history has of a namespace's resource.
-fn rows(cluster: &Cluster, sql: &str) -> String {
-    let dsn = fs::read_to_string(cluster.folder().join("dsn")).expect("the DSN");
-    let said = say(Command::new("psql").arg(dsn.trim()).args(["--tuples-only", "--no-align", "--command", sql]), "");
-    assert!(said.ok, "psql: {}", said.err);
-    said.out
 }
 
 #[test]
@@ -62,12 +55,12 @@ fn text_becomes_a_model_that_answers_through_its_service() {
         job("{.status.checkpoint.digest}")
     );
     wait_for("every step is in the history", || {
-        let seen = rows(&namespace.cluster, &steps);
+        let seen = psql(&namespace.cluster, &steps);
         if seen == "40|rust-small|t" { Ok(()) } else { Err(seen) }
     });
     let lineage = format!(
         "select e.digest from bedplate.lineage_edges e join bedplate.attempts a on a.id = e.attempt_id \
          join bedplate.runs r on r.id = a.run_id where r.origin = '{uid}' and e.direction = 'input'"
     );
-    assert_eq!(rows(&namespace.cluster, &lineage), job("{.status.datasetDigests[0]}"));
+    assert_eq!(psql(&namespace.cluster, &lineage), job("{.status.datasetDigests[0]}"));
 }

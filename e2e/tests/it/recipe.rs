@@ -108,6 +108,19 @@ spec:
     )
 }
 
+/// A ModelDeployment of what a TrainingJob makes.
+pub fn deployment(name: &str, training: &str) -> String {
+    format!(
+        "apiVersion: bedplate.dev/v1alpha1
+kind: ModelDeployment
+metadata: {{name: {name}}}
+spec:
+  model: {{type: trainingJob, name: {training}}}
+---
+"
+    )
+}
+
 /// Waits until a resource is in a phase, and fails at once where it has failed instead.
 pub fn wait_phase(namespace: &Namespace, object: &str, wanted: &str) {
     wait_for(&format!("{object} is {wanted}"), || {

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, wait_for},
-    laptop,
+    history, laptop,
     namespace::Namespace,
     recipe::{self, LONG, SHORT, Shape, wait_checkpoint, wait_phase},
 };
@@ -41,6 +41,22 @@ fn start(namespace: &Namespace, shape: Shape<'_>) {
     wait_checkpoint(namespace, "trainingjob/long", 40);
 }
 
+/// Each attempt took its steps without a gap, the second from the one after the first one's last checkpoint, up to the end.
+fn goes_on_at_the_exact_step(namespace: &Namespace) {
+    let uid = namespace.value("trainingjob/long", "{.metadata.uid}");
+    let attempts = wait_for("the last step is in the history", || {
+        let attempts = history::steps(&namespace.cluster, &uid);
+        let is_whole = attempts.len() == 2 && attempts[1][1] == u64::from(LONG);
+        if is_whole { Ok(attempts) } else { Err(format!("{attempts:?}")) }
+    });
+    for attempt in &attempts {
+        assert_eq!(attempt[2], attempt[1] - attempt[0] + 1, "there is a gap: {attempts:?}");
+    }
+    assert_eq!(attempts[0][0], 1, "{attempts:?}");
+    assert!(attempts[0][3] >= 40, "{attempts:?}");
+    assert_eq!(attempts[1][0], attempts[0][3] + 1, "{attempts:?}");
+}
+
 fn ends_as_if_nothing_had_happened(namespace: &Namespace) {
     wait_phase(namespace, "trainingjob/long", "Complete");
     assert_eq!(namespace.value("trainingjob/long", "{.status.progress.step}"), LONG.to_string());
@@ -58,6 +74,7 @@ fn a_killed_trainer_goes_on_from_its_checkpoint_and_ends_with_the_same_bytes() {
     ends_as_if_nothing_had_happened(&namespace);
     let columns = namespace.kubectl(&["get", "trainingjob", "long"]);
     assert!(columns.contains("Complete") && columns.contains("0/1"), "{columns}");
+    goes_on_at_the_exact_step(&namespace);
 }
 
 #[test]
