@@ -1,5 +1,6 @@
 //! Who may report progress: a pod for its own resource. Every other token is refused by the API server's own review.
 
+use tokio::runtime::Runtime;
 use tonic::{
     Code, Request,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
@@ -30,12 +31,13 @@ async fn connect(cluster: &Cluster) -> ProgressClient<Channel> {
     let authority = get("secret/bedplate-operator-tls", r"go-template={{index .data `ca.crt` | base64decode}}");
     let address = get("service/bedplate-operator", "jsonpath={.spec.clusterIP}");
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name(HOST);
-    let endpoint = Endpoint::from_shared(format!("https://{address}:8443")).unwrap().tls_config(tls).unwrap();
+    let endpoint = Endpoint::from_shared(format!("https://{address}:8443")).expect("an address");
+    let endpoint = endpoint.tls_config(tls).expect("the authority's certificate");
     ProgressClient::new(endpoint.connect().await.expect("the progress API answers"))
 }
 
 /// Reports for the Dataset `text` that it failed, in words by which the report is found again.
-async fn report(cluster: &Cluster, namespace: &str, uid: &str, token: Option<&str>, words: &str) -> Result<(), Code> {
+fn report(cluster: &Cluster, namespace: &str, uid: &str, token: Option<&str>, words: &str) -> Result<(), Code> {
     let reporter = Reporter {
         kind: "Dataset".to_owned(),
         namespace: namespace.to_owned(),
@@ -49,9 +51,11 @@ async fn report(cluster: &Cluster, namespace: &str, uid: &str, token: Option<&st
     ];
     let mut request = Request::new(ReportRequest { reporter: Some(reporter), first_line: 0, lines });
     if let Some(token) = token {
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
     }
-    connect(cluster).await.report(request).await.map(|_| ()).map_err(|status| status.code())
+    let call = async { connect(cluster).await.report(request).await };
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(call).map(|_| ()).map_err(|status| status.code())
 }
 
 /// A token of the namespace's default service account.
@@ -74,8 +78,8 @@ fn forged(token: &str) -> String {
     format!("{claims}.{}", signature.chars().rev().collect::<String>())
 }
 
-#[tokio::test]
-async fn a_token_that_is_forged_foreign_or_revoked_reports_nothing() {
+#[test]
+fn a_token_that_is_forged_foreign_or_revoked_reports_nothing() {
     let _shared = Cluster::shared();
     let foreign = recipe::namespace("e2e-tokens-foreign");
     let namespace = recipe::namespace("e2e-tokens");
@@ -97,12 +101,12 @@ async fn a_token_that_is_forged_foreign_or_revoked_reports_nothing() {
     let expected =
         [Code::PermissionDenied, Code::PermissionDenied].into_iter().chain(std::iter::repeat(Code::Unauthenticated));
     for ((what, token), code) in refused.iter().zip(expected) {
-        let told = report(&namespace.cluster, "e2e-tokens", &uid, Some(token), "a forged report").await;
+        let told = report(&namespace.cluster, "e2e-tokens", &uid, Some(token), "a forged report");
         assert_eq!(told, Err(code), "a token {what}");
     }
-    let told = report(&namespace.cluster, "e2e-tokens", &uid, None, "a forged report").await;
+    let told = report(&namespace.cluster, "e2e-tokens", &uid, None, "a forged report");
     assert_eq!(told, Err(Code::Unauthenticated), "without a token");
-    let told = report(&namespace.cluster, "e2e-tokens", &uid, Some(&good), "a genuine report").await;
+    let told = report(&namespace.cluster, "e2e-tokens", &uid, Some(&good), "a genuine report");
     assert_eq!(told, Ok(()), "its own token");
     let kept = format!(
         "select failure from bedplate.attempts a join bedplate.runs r on r.id = a.run_id \
