@@ -19,4 +19,3 @@ mod refusals;
 mod scheduling;
 mod serving;
 mod tokens;
-mod traces;
