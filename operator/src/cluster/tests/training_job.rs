@@ -70,10 +70,10 @@ fn progress(steps: std::ops::RangeInclusive<u64>) -> ProgressSnapshot {
         let metrics = StepMetrics {
             step,
             max_steps: 100,
-            loss: 4.0,
+            loss: 3.191_432_353_996,
             grad_norm: 1.0,
-            learning_rate: 0.001,
-            tokens_per_second: 1000.0,
+            learning_rate: 0.000_300_000_000_000_000_03,
+            tokens_per_second: 55_938.703_611,
             tokens: step * 256,
         };
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]

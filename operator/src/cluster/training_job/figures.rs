@@ -6,8 +6,8 @@
 use bedplate_crds::training_job::{
     TrainingJobSpec,
     status::{
-        CheckpointStatus, LatestMetrics, NodeCounts, RestartCounts, TrainingJobStatus, TrainingProgress,
-        TrainingSummary,
+        CheckpointStatus, LatestEvaluation, LatestMetrics, NodeCounts, RestartCounts, TrainingJobStatus,
+        TrainingProgress, TrainingSummary,
     },
 };
 use k8s_openapi::{
@@ -60,6 +60,11 @@ fn start(stage: &Stage, now: Timestamp) -> Option<Time> {
     (*stage == Stage::Running).then_some(Time(now))
 }
 
+/// Six significant digits: `kubectl get` prints a number as it is written; the history has every digit.
+fn rounded(figure: f64) -> f64 {
+    format!("{figure:.5e}").parse().unwrap_or(figure)
+}
+
 /// The newest reports, where the ones that stand there are old enough or are the last.
 fn take_reports(status: &mut TrainingJobStatus, progress: &ProgressSnapshot, is_over: bool) {
     let stands = status.metrics.as_ref().and_then(|metrics| metrics.time.as_ref());
@@ -68,16 +73,20 @@ fn take_reports(status: &mut TrainingJobStatus, progress: &ProgressSnapshot, is_
     {
         let of = &step.metrics;
         status.metrics = Some(LatestMetrics {
-            loss: of.loss,
-            grad_norm: of.grad_norm,
-            learning_rate: of.learning_rate,
-            tokens_per_second: of.tokens_per_second,
+            loss: rounded(of.loss),
+            grad_norm: rounded(of.grad_norm),
+            learning_rate: rounded(of.learning_rate),
+            tokens_per_second: of.tokens_per_second.round(),
             tokens: of.tokens,
             time: Some(step.time.clone()),
         });
         let (step, max_steps) = (of.step, of.max_steps);
         status.progress = Some(TrainingProgress { step, max_steps, percent: 0, remaining_seconds: None });
-        status.evaluation.clone_from(&progress.evaluation);
+        status.evaluation = progress.evaluation.clone().map(|evaluation| LatestEvaluation {
+            loss: rounded(evaluation.loss),
+            bits_per_byte: rounded(evaluation.bits_per_byte),
+            ..evaluation
+        });
     }
     let stands = status.checkpoint.as_ref().and_then(|checkpoint| checkpoint.time.as_ref());
     if let Some(checkpoint) = &progress.checkpoint
