@@ -7,6 +7,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bedplate_crds::job::Reporting;
@@ -24,6 +25,11 @@ use crate::v1alpha1::{
 };
 
 const TOKEN: &str = "a-projected-token";
+/// How long a port may stay taken: a server that was cut off drops its sockets in its own time, and in between the port may
+/// be another connection's.
+const BIND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two attempts at the port.
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 /// The server. It listens only once it is told to.
 #[derive(Debug)]
@@ -44,6 +50,22 @@ struct State {
     lines: Vec<String>,
     repeated: usize,
     has_failed: bool,
+}
+
+/// Listens at an address that a server of the same test has left.
+///
+/// # Errors
+/// Where the port stays taken for 30 s.
+pub async fn listen_again(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
+    let deadline = Instant::now() + BIND_TIMEOUT;
+    loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(BIND_PAUSE).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 impl Recorder {
@@ -75,10 +97,10 @@ impl Recorder {
     /// Begins to listen.
     ///
     /// # Errors
-    /// Where the port is taken meanwhile.
+    /// Where the port stays taken.
     pub fn listen(&mut self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(self.address))?;
+        let listener = runtime.block_on(listen_again(self.address))?;
         let identity = Identity::from_pem(&self.identity.0, &self.identity.1);
         let server =
             Server::builder().tls_config(ServerTlsConfig::new().identity(identity)).map_err(io::Error::other)?;

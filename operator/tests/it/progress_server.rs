@@ -19,8 +19,9 @@ use bedplate_operator::{
     },
     resource::{Kind, ResourceKey},
 };
+use bedplate_workload::recorder::listen_again;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 pub const UID: &str = "7c1f";
 
@@ -125,7 +126,7 @@ impl Server {
     }
 
     pub async fn start_at(place: &Place, hub: ProgressHub, address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = listen_again(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = TlsFiles { cert: place.path("tls.crt"), key: place.path("tls.key") };
         let (stop, stopped) = oneshot::channel::<()>();
