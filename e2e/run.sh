@@ -12,7 +12,7 @@ export BEDPLATE_E2E_BINARIES=${BEDPLATE_E2E_BINARIES:-$CARGO_TARGET_DIR/x86_64-u
 images=${BEDPLATE_E2E_IMAGES:-$CARGO_TARGET_DIR/images}
 
 e2e/cluster/needs.sh
-e2e/tools/build.sh all >/dev/null & # A cold build takes nine minutes, so it goes on while cargo compiles.
+{ e2e/tools/build.sh all && e2e/prometheus/build.sh; } >/dev/null & # Cold it takes nine minutes, so it goes on while cargo compiles.
 building=$!
 is_up=
 finish() {

@@ -21,6 +21,7 @@ mod progress;
 mod scheduler;
 mod status;
 mod term;
+mod trace;
 mod training_job;
 mod unreadable;
 mod wake;

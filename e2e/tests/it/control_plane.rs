@@ -3,7 +3,7 @@
 use crate::{
     cluster::{Cluster, wait_for},
     history::psql,
-    install::{OPERATOR, SYSTEM, helm},
+    install::{OPERATOR, SYSTEM, bedplate, helm},
     laptop,
     namespace::Namespace,
     recipe::{self, LONG, Shape, wait_checkpoint, wait_phase},
@@ -61,6 +61,30 @@ fn the_operator_is_killed_in_the_middle_of_a_job() {
     namespace.cluster.kill_in_pod(&uid, "bedplate-operator");
     nothing_is_lost(&namespace, "e2e-operator-killed", &before);
     operator_is_ready(&namespace.cluster);
+}
+
+/// Who leads, by the name of its pod.
+fn leader(cluster: &Cluster) -> String {
+    let lease = ["get", "lease", "bedplate-operator", "--output=jsonpath={.spec.holderIdentity}"];
+    cluster.kubectl(&[&["--namespace", SYSTEM][..], &lease].concat())
+}
+
+#[test]
+fn the_leading_one_of_two_operators_goes_and_the_other_takes_over() {
+    let _alone = Cluster::alone();
+    let cluster = bedplate();
+    helm(&cluster, &["operator.replicas=2"]);
+    let (namespace, before) = under_way("e2e-two-operators");
+    let first = leader(&cluster);
+    // Without a word, as when its machine fails: the Lease is not given back.
+    let pod = format!("pod/{first}");
+    cluster.kubectl(&["--namespace", SYSTEM, "delete", &pod, "--force", "--grace-period=0"]);
+    wait_for("another operator leads", || {
+        let now = leader(&cluster);
+        if now != first && !now.is_empty() { Ok(()) } else { Err(now) }
+    });
+    nothing_is_lost(&namespace, "e2e-two-operators", &before);
+    helm(&cluster, &[]);
 }
 
 #[test]

@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path, sync::OnceLock};
 
-use crate::cluster::{Cluster, say};
+use crate::{
+    cluster::{Cluster, say},
+    laptop,
+    recipe::{self, LONG, SHORT, Shape, wait_checkpoint, wait_phase},
+    serving,
+};
 
 /// Where the operator runs.
 pub const SYSTEM: &str = "bedplate-system";
@@ -78,4 +83,29 @@ fn explain_tells_what_a_field_means() {
     let _shared = Cluster::shared();
     let said = bedplate().kubectl(&["explain", "trainingjob.spec.schedule.maxSteps"]);
     assert!(said.contains("KIND:       TrainingJob") && said.to_lowercase().contains("steps"), "{said}");
+}
+
+#[test]
+fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
+    let _alone = Cluster::alone();
+    let namespace = recipe::namespace("e2e-uninstalled");
+    namespace.apply(&recipe::dataset("text"));
+    namespace.apply(&recipe::training("short", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
+    namespace.apply(&recipe::deployment("served", "short"));
+    wait_phase(&namespace, "modeldeployment/served", "Ready");
+    namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
+    wait_checkpoint(&namespace, "trainingjob/long", 20);
+    let uninstall = ["uninstall", "bedplate", "--namespace", SYSTEM, "--wait", "--timeout", "4m"];
+    let said = say(namespace.cluster.command("helm").args(uninstall), "");
+    assert!(said.ok, "helm uninstall: {}", said.err);
+    let left = namespace.cluster.kubectl(&["--namespace", SYSTEM, "get", "pods,deployments,services", "--output=name"]);
+    assert_eq!(left, "", "the release left something that runs");
+    let question = r#"{"model": "served", "prompt": "pub fn ", "max_tokens": 4}"#;
+    serving::ask(&namespace, "served", "v1/completions", question);
+    namespace.wait_value("job/long-trainer", "{.status.succeeded}", |succeeded| succeeded == "1");
+    helm(&namespace.cluster, &[]);
+    wait_phase(&namespace, "trainingjob/long", "Complete");
+    assert_eq!(namespace.value("trainingjob/long", "{.status.checkpoint.digest}"), laptop::digests().long);
+    namespace.kubectl(&["scale", "modeldeployment/served", "--replicas=2"]);
+    namespace.wait_value("modeldeployment/served", "{.status.readyReplicas}", |ready| ready == "2");
 }

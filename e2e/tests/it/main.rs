@@ -5,8 +5,10 @@
 
 mod cluster;
 mod control_plane;
+mod dashboards;
 mod history;
 mod install;
+mod jwt;
 mod laptop;
 mod lifecycle;
 mod namespace;
@@ -19,3 +21,4 @@ mod refusals;
 mod scheduling;
 mod serving;
 mod tokens;
+mod traces;

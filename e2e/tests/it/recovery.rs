@@ -110,3 +110,22 @@ fn one_of_two_processes_is_killed_and_both_go_on() {
     namespace.cluster.kill_in_pod(&uid, "bedplate-trainer");
     ends_as_if_nothing_had_happened(&namespace);
 }
+
+#[test]
+fn a_drained_node_is_emptied_and_all_goes_on_when_it_may_be_used_again() {
+    let _alone = Cluster::alone();
+    let namespace = prepared("e2e-drained");
+    namespace.apply(&recipe::training("short", "text", Shape { nodes: 1, steps: SHORT, more: "" }));
+    namespace.apply(&recipe::deployment("served", "short"));
+    wait_phase(&namespace, "modeldeployment/served", "Ready");
+    start(&namespace, Shape { nodes: 1, steps: LONG, more: "" });
+    let drain = ["drain", "bplab", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=240s"];
+    namespace.cluster.kubectl(&drain);
+    let running = ["get", "pods", "--all-namespaces", "--field-selector=status.phase=Running", "--output=name"];
+    let left = namespace.cluster.kubectl(&running);
+    namespace.cluster.kubectl(&["uncordon", "bplab"]);
+    assert_eq!(left, "", "the node was not emptied");
+    ends_as_if_nothing_had_happened(&namespace);
+    assert_eq!(namespace.value("trainingjob/long", "{.status.restarts.user}"), "0");
+    wait_phase(&namespace, "modeldeployment/served", "Ready");
+}

@@ -40,8 +40,8 @@ pub fn ask(namespace: &Namespace, service: &str, path: &str, body: &str) -> Valu
     })
 }
 
-/// The deployment of `examples/chat.yaml`.
-fn chat(name: &str) -> Namespace {
+/// The deployment of `examples/chat.yaml`, ready.
+pub fn chat(name: &str) -> Namespace {
     let namespace = recipe::namespace(name);
     recipe::chat_model(&namespace);
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/chat.yaml");

@@ -99,11 +99,11 @@ impl From<ModelDeploymentError> for ChildrenError {
     }
 }
 
-/// The metadata that the job file is made from: with the resource's own trace where nobody gave it another.
+/// The metadata that the job file is made from: with the trace that the resource belongs to where nobody gave it another.
 pub fn traced(metadata: &Metadata, owner: &Owner) -> Metadata {
     let mut metadata = metadata.clone();
-    if let (None, Some(context)) = (metadata.annotations.get(TRACEPARENT_ANNOTATION), owner.traceparent()) {
-        metadata.annotations.insert(TRACEPARENT_ANNOTATION.to_owned(), context);
+    if let (None, Some(context)) = (metadata.annotations.get(TRACEPARENT_ANNOTATION), &owner.traceparent) {
+        metadata.annotations.insert(TRACEPARENT_ANNOTATION.to_owned(), context.clone());
     }
     metadata
 }

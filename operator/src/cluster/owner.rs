@@ -1,6 +1,6 @@
 //! The resource that children belong to, as the API server knows it.
 //!
-//! Owns the owner reference and the trace that the resource's pods join. Never holds a spec.
+//! Owns the owner reference and the trace of its own. Never holds a spec, and never looks at what the resource is made from.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -26,15 +26,19 @@ pub struct Owner {
     pub created: Option<Timestamp>,
     /// Since when it is being deleted.
     pub deleting_since: Option<Timestamp>,
+    /// W3C trace context that its reconciles and its pods join.
+    pub traceparent: Option<String>,
 }
 
 impl Owner {
-    /// From the metadata of a resource of that kind.
+    /// From the metadata of a resource of that kind, with a trace of its own.
     pub fn new(kind: Kind, metadata: &ObjectMeta) -> Self {
+        let uid = metadata.uid.clone().unwrap_or_default();
         Self {
             kind,
             name: metadata.name.clone().unwrap_or_default(),
-            uid: metadata.uid.clone().unwrap_or_default(),
+            traceparent: own_trace(&uid),
+            uid,
             generation: metadata.generation.unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             deleting_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
@@ -52,15 +56,14 @@ impl Owner {
             block_owner_deletion: Some(true),
         }
     }
+}
 
-    /// W3C trace context of the resource: every reconcile and every pod of it joins this trace unless the resource is
-    /// annotated with another. Made from the uid, so that it is the same at every reconcile and changes no pod.
-    pub fn traceparent(&self) -> Option<String> {
-        let digits: String = self.uid.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
-        let is_id = digits.len() == TRACE_ID_DIGITS && digits.bytes().any(|digit| digit != b'0');
-        // The last digits of a random uid are as good a span id as any.
-        is_id.then(|| format!("00-{digits}-{}-01", &digits[TRACE_ID_DIGITS - SPAN_ID_DIGITS..]))
-    }
+/// Made from the uid, so that it is the same at every reconcile and in every pod.
+fn own_trace(uid: &str) -> Option<String> {
+    let digits: String = uid.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
+    let is_id = digits.len() == TRACE_ID_DIGITS && digits.bytes().any(|digit| digit != b'0');
+    // The last digits of a random uid are as good a span id as any.
+    is_id.then(|| format!("00-{digits}-{}-01", &digits[TRACE_ID_DIGITS - SPAN_ID_DIGITS..]))
 }
 
 /// Hexadecimal digits of a trace id (<https://www.w3.org/TR/trace-context/#trace-id>); a uid has as many.

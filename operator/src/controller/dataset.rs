@@ -10,10 +10,10 @@ use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
-    progress,
+    progress, trace,
 };
 use crate::{
-    cluster::{self, owner::Owner},
+    cluster,
     resource::{AnyResource, Kind},
 };
 
@@ -27,7 +27,7 @@ impl Reconciled for Dataset {
 /// At the first write that fails.
 pub async fn reconcile(dataset: Arc<Dataset>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let resource = dereference::dataset(&dataset);
-    let owner = Owner::new(Kind::Dataset, &dataset.metadata);
+    let owner = trace::owner(&context, &*dataset);
     let observed = observe(&context, &*dataset, &AnyResource::Dataset(resource.clone()));
     progress::follow(&context, &*dataset, json!(dataset.spec), &observed).await;
     let decision = cluster::dataset::decide(&resource, &owner, &observed, &context.settings);

@@ -3,6 +3,9 @@
 //! Owns that the same news is one object: its name is made from what it says, so that a repeat, also by an operator that was
 //! restarted, adds to its count instead of a line. Losing one loses nothing that runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -29,6 +32,8 @@ const REPEAT_AFTER: Duration = Duration::from_secs(300);
 const MAX_REMEMBERED: usize = 4096;
 /// What the API server takes in a note (`k8s.io/kubernetes/pkg/apis/core/validation`, noteLengthLimit).
 const MAX_NOTE_BYTES: usize = 1024;
+/// Cause that the API server gives where nothing can be made in a namespace any more.
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
 /// Name of the controller in each event.
 const CONTROLLER: &str = "bedplate.dev/operator";
 
@@ -51,7 +56,8 @@ impl Events {
         Self { client, instance, told: Mutex::default() }
     }
 
-    /// Tells it, unless it was told a short while ago. A failure is logged and no more.
+    /// Tells it, unless it was told a short while ago. A failure is logged and no more; that the namespace goes, and takes all
+    /// its events with it, is none.
     pub async fn tell(&self, about: &ObjectReference, note: &Note) {
         let name = name(about, note);
         let Some(count) = self.count(&name) else { return };
@@ -66,7 +72,9 @@ impl Events {
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(event),
             created => created,
         };
-        if let Err(error) = told {
+        if let Err(error) = told
+            && !is_too_late(&error)
+        {
             let error = bedplate_telemetry::chain::Chain(&error);
             tracing::warn!(%error, message = note.message, "could not write an event");
         }
@@ -105,6 +113,15 @@ impl Events {
             ..Event::default()
         }
     }
+}
+
+/// Whether there is no place for an event any more: the namespace is being deleted (`NamespaceTerminating`, k8s.io/api/core/v1)
+/// or gone.
+fn is_too_late(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let Some(details) = &status.details else { return false };
+    details.causes.iter().any(|cause| cause.reason == NAMESPACE_TERMINATING)
+        || (status.is_not_found() && details.kind == "namespaces")
 }
 
 /// `<resource>.<hash of what it says>`.

@@ -10,10 +10,10 @@ use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
-    progress,
+    progress, trace,
 };
 use crate::{
-    cluster::{self, owner::Owner},
+    cluster,
     resource::{AnyResource, Kind},
 };
 
@@ -27,7 +27,7 @@ impl Reconciled for ModelDeployment {
 /// At the first write that fails.
 pub async fn reconcile(deployment: Arc<ModelDeployment>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let resource = dereference::model_deployment(&deployment);
-    let owner = Owner::new(Kind::ModelDeployment, &deployment.metadata);
+    let owner = trace::owner(&context, &*deployment);
     let observed = observe(&context, &*deployment, &AnyResource::ModelDeployment(resource.clone()));
     progress::follow(&context, &*deployment, json!(deployment.spec), &observed).await;
     let decision = cluster::model_deployment::decide(&resource, &owner, &observed, &context.settings);

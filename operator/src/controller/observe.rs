@@ -72,7 +72,8 @@ fn dependency(world: &World, key: ResourceKey) -> Dependency {
     dependency.unwrap_or(Dependency::Missing(key))
 }
 
-fn readable<K>(store: &Store<Guarded<K>>, key: &ResourceKey) -> Option<K>
+/// The resource of that key, unless this build cannot read it.
+pub fn readable<K>(store: &Store<Guarded<K>>, key: &ResourceKey) -> Option<K>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {

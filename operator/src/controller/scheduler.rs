@@ -20,11 +20,11 @@ use tracing::Instrument;
 
 use super::{
     context::{Context, ReconcileError, Reconciled},
-    unreadable,
+    trace, unreadable,
     wake::key_of,
     world::Guarded,
 };
-use crate::{cluster::owner::Owner, resource::ResourceKey, resource::TRACEPARENT_ANNOTATION};
+use crate::{cluster::owner::Owner, resource::ResourceKey};
 
 /// Wake-ups within it are one: an object that is created comes with a handful.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -104,7 +104,7 @@ where
         return Ok(Action::requeue(wait));
     }
     let started = Instant::now();
-    let span = span(&key, &object);
+    let span = span(&context, &key, &object);
     let reconcile = async {
         match &object.0 {
             Ok(readable) => step(Arc::new(readable.clone()), context.clone()).await,
@@ -122,11 +122,11 @@ where
 }
 
 /// Joins the trace of the resource, which its pods join too.
-fn span<K: Reconciled>(key: &ResourceKey, object: &Guarded<K>) -> tracing::Span {
+fn span<K: Reconciled>(context: &Context, key: &ResourceKey, object: &Guarded<K>) -> tracing::Span {
     let ResourceKey { kind, namespace, name } = key;
     let span = tracing::info_span!("reconcile", %kind, namespace, name);
-    let own = || Owner::new(*kind, object.meta()).traceparent();
-    if let Some(traceparent) = object.annotations().get(TRACEPARENT_ANNOTATION).cloned().or_else(own) {
+    let own = || Owner::new(*kind, object.meta()).traceparent;
+    if let Some(traceparent) = trace::traceparent(&context.world, key).or_else(own) {
         trace_context::continue_from(&span, &traceparent);
     }
     span

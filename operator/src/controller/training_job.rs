@@ -10,10 +10,10 @@ use super::{
     context::{Context, ReconcileError, Reconciled},
     dereference,
     observe::observe,
-    progress,
+    progress, trace,
 };
 use crate::{
-    cluster::{self, owner::Owner},
+    cluster,
     resource::{AnyResource, Kind},
 };
 
@@ -30,7 +30,7 @@ pub async fn reconcile(job: Arc<TrainingJob>, context: Arc<Context>) -> Result<A
         return Ok(Action::await_change());
     }
     let resource = dereference::training_job(&job);
-    let owner = Owner::new(Kind::TrainingJob, &job.metadata);
+    let owner = trace::owner(&context, &*job);
     let observed = observe(&context, &*job, &AnyResource::TrainingJob(Box::new(resource.clone())));
     progress::follow(&context, &*job, json!(job.spec), &observed).await;
     let decision = cluster::training_job::decide(&resource, &owner, &observed, &context.settings);

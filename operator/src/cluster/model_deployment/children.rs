@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bedplate_crds::model_deployment::{ModelDeploymentSpec, ServedModel};
+use bedplate_crds::{
+    job::InferenceJob,
+    model_deployment::{ModelDeploymentSpec, ServedModel},
+};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
@@ -96,7 +99,7 @@ pub fn children(
         serve(container);
     }
     pod::finish(&mut template, spec.pod_template.as_ref())?;
-    let revision = objects::spec_hash(&(&job_file, &template, model_digest));
+    let revision = objects::spec_hash(&(untraced(&job_file), &template, model_digest));
     annotate(&mut template, &revision);
     let config_map = objects::config_map(owner, settings, &job_file, false);
     Ok(ModelChildren {
@@ -110,6 +113,13 @@ pub fn children(
         revision,
         served_model_name: job_file.served_model_name,
     })
+}
+
+/// Without its trace: no pod is replaced because its resource joins another one.
+fn untraced(job_file: &InferenceJob) -> InferenceJob {
+    let mut job_file = job_file.clone();
+    job_file.metadata.traceparent = None;
+    job_file
 }
 
 fn annotate(template: &mut PodTemplateSpec, revision: &str) {
