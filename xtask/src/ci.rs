@@ -83,16 +83,7 @@ fn deny() -> anyhow::Result<Outcome> {
 
 /// With the tests that need a cluster, which no other lane but theirs compiles.
 fn clippy() -> anyhow::Result<Outcome> {
-    cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        "bedplate-e2e/cluster",
-        "--",
-        "--deny",
-        "warnings",
-    ])
+    cargo(&["clippy", "--workspace", "--all-targets", "--features", "bedplate-e2e/cluster", "--", "--deny", "warnings"])
 }
 
 fn build_tools() -> Command {

@@ -43,7 +43,8 @@ impl Collector {
         let service = attributes.into_iter().find(|attribute| attribute.key == "service.name");
         let Some(Value::StringValue(service)) = service.and_then(|attribute| attribute.value?.value) else { return };
         let mut traces = self.0.lock().expect("no test panics in it");
-        let below = spans.scope_spans.into_iter().flat_map(|scope| scope.spans).filter(|span| !span.parent_span_id.is_empty());
+        let below =
+            spans.scope_spans.into_iter().flat_map(|scope| scope.spans).filter(|span| !span.parent_span_id.is_empty());
         for span in below {
             traces.entry(hexadecimal(&span.trace_id)).or_default().insert((service.clone(), span.name));
         }

@@ -15,6 +15,7 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{PersistentVolumeClaim, Pod},
     },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::{SignedDuration, Timestamp},
 };
 use serde::de::DeserializeOwned;
@@ -67,8 +68,13 @@ fn model_deployment() -> Resource<ModelDeploymentSpec> {
 }
 
 fn owner(kind: Kind, name: &str) -> Owner {
-    let uid = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".to_owned();
-    Owner { kind, name: name.to_owned(), uid, generation: 1, created: None, deleting_since: None }
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        uid: Some("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".to_owned()),
+        generation: Some(1),
+        ..ObjectMeta::default()
+    };
+    Owner::new(kind, &metadata)
 }
 
 /// So many seconds after noon.

@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration, time::Instant};
 use bedplate_telemetry::{chain::Chain, trace_context};
 use futures::{FutureExt, StreamExt, channel::mpsc, future::BoxFuture};
 use kube::{
-    Resource, ResourceExt,
+    Resource,
     runtime::{
         Config, applier,
         controller::{Action, Error},

@@ -3,6 +3,8 @@
 //! Owns the way along the references, so that one trace leads from the shards of a Dataset through the steps of a training run to
 //! the answers of the model that came of it. Reads caches only.
 
+use kube::core::ObjectMeta;
+
 use super::{
     context::{Context, Reconciled},
     dereference,
@@ -43,13 +45,12 @@ pub fn traceparent(world: &World, key: &ResourceKey) -> Option<String> {
 
 /// A resource, and the trace of its own.
 fn find(world: &World, key: &ResourceKey) -> Option<(Option<String>, AnyResource)> {
-    let own = |metadata| Owner::new(key.kind, metadata).traceparent;
+    let own = |metadata: &ObjectMeta| Owner::new(key.kind, metadata).traceparent;
     match key.kind {
         Kind::Dataset => readable(&world.datasets, key)
             .map(|found| (own(&found.metadata), AnyResource::Dataset(dereference::dataset(&found)))),
-        Kind::TrainingJob => readable(&world.training_jobs, key).map(|found| {
-            (own(&found.metadata), AnyResource::TrainingJob(Box::new(dereference::training_job(&found))))
-        }),
+        Kind::TrainingJob => readable(&world.training_jobs, key)
+            .map(|found| (own(&found.metadata), AnyResource::TrainingJob(Box::new(dereference::training_job(&found))))),
         Kind::ModelDeployment => readable(&world.model_deployments, key)
             .map(|found| (own(&found.metadata), AnyResource::ModelDeployment(dereference::model_deployment(&found)))),
     }

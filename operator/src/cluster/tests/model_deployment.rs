@@ -143,3 +143,14 @@ fn a_model_deployment_goes_when_its_pods_have_answered() {
     story.seen.pods.clear();
     assert_eq!(story.scene("none is left", going).finalizer, Finalizer::Remove);
 }
+
+#[test]
+fn another_trace_is_told_to_the_next_pod_and_replaces_none() {
+    let of_trace = |traceparent: &str| {
+        let owner = Owner { traceparent: Some(traceparent.to_owned()), ..owner(Kind::ModelDeployment, "chat") };
+        decide(&model_deployment(), &owner, &ready(), &settings()).apply
+    };
+    let (one, other) = (of_trace("00-1-1-01"), of_trace("00-2-2-01"));
+    let differ: Vec<&Child> = one.iter().filter(|child| !other.contains(child)).collect();
+    assert!(matches!(differ[..], [Child::ConfigMap(_)]), "{differ:?}");
+}
