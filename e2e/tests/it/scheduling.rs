@@ -5,9 +5,11 @@ use crate::{
     recipe::{self, SHORT, Shape, wait_phase},
 };
 
-fn asking(name: &str, gpus: u32) -> String {
-    let job = recipe::training(name, "text", Shape { nodes: 1, steps: SHORT, more: "" });
-    job.replace("numNodes: 1", &format!("numNodes: 1, resourcesPerNode: {{nvidia.com/gpu: '{gpus}'}}"))
+/// A job of so many processes, each of which asks for so many GPUs.
+fn asking(name: &str, nodes: u32, gpus: u32) -> String {
+    let job = recipe::training(name, "text", Shape { nodes, steps: SHORT, more: "" });
+    let workers = format!("numNodes: {nodes}");
+    job.replace(&workers, &format!("{workers}, resourcesPerNode: {{nvidia.com/gpu: '{gpus}'}}"))
 }
 
 #[test]
@@ -16,10 +18,25 @@ fn a_job_gets_the_gpus_it_asks_for_and_is_told_when_there_are_too_few() {
     let namespace = recipe::namespace("e2e-gpus");
     namespace.apply(&recipe::dataset("text"));
     wait_phase(&namespace, "dataset/text", "Ready");
-    namespace.apply(&asking("modest", 2));
+    namespace.apply(&asking("modest", 1, 2));
     wait_phase(&namespace, "trainingjob/modest", "Complete");
-    namespace.apply(&asking("greedy", 9));
+    namespace.apply(&asking("greedy", 1, 9));
     let condition = "{.status.conditions[?(@.type==\"PodsReady\")].message}";
     namespace.wait_value("trainingjob/greedy", condition, |said| said.contains("nvidia.com/gpu"));
     assert_eq!(namespace.value("trainingjob/greedy", "{.status.reason}"), "InsufficientResources");
+}
+
+#[test]
+fn processes_that_do_not_all_fit_hold_nothing_and_all_start_together_once_they_do() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-gang");
+    namespace.apply(&recipe::dataset("text"));
+    wait_phase(&namespace, "dataset/text", "Ready");
+    namespace.apply(&asking("wide", 2, 5));
+    namespace.wait_value("trainingjob/wide", "{.status.reason}", |reason| reason == "InsufficientResources");
+    let nodes = ["get", "pods", "--selector=bedplate.dev/name=wide", "--output=jsonpath={.items[*].spec.nodeName}"];
+    assert_eq!(namespace.kubectl(&nodes), "", "one of two has a node, and waits on it for the other");
+    namespace.kubectl(&["delete", "trainingjob", "wide"]);
+    namespace.apply(&asking("wide", 2, 3));
+    wait_phase(&namespace, "trainingjob/wide", "Complete");
 }
