@@ -437,7 +437,7 @@ pub struct FailureRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureAction {
-    /// Starts the process again on its node.
+    /// Starts the process again, on a cluster in a new pod. The other processes of the job lose it, end, and start again too.
     RestartInPlace,
     /// Starts every process of the job again.
     RestartJob,

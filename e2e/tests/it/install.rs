@@ -85,6 +85,25 @@ fn explain_tells_what_a_field_means() {
     assert!(said.contains("KIND:       TrainingJob") && said.to_lowercase().contains("steps"), "{said}");
 }
 
+/// The release is gone until this is dropped: the other tests need it.
+struct Away(Cluster);
+
+impl Away {
+    fn new() -> Self {
+        let away = Self(Cluster::get());
+        let uninstall = ["uninstall", "bedplate", "--namespace", SYSTEM, "--wait", "--timeout", "4m"];
+        let said = say(away.0.command("helm").args(uninstall), "");
+        assert!(said.ok, "helm uninstall: {}", said.err);
+        away
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        helm(&self.0, &[]);
+    }
+}
+
 #[test]
 fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
     let _alone = Cluster::alone();
@@ -95,15 +114,13 @@ fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
     wait_phase(&namespace, "modeldeployment/served", "Ready");
     namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
     wait_checkpoint(&namespace, "trainingjob/long", 20);
-    let uninstall = ["uninstall", "bedplate", "--namespace", SYSTEM, "--wait", "--timeout", "4m"];
-    let said = say(namespace.cluster.command("helm").args(uninstall), "");
-    assert!(said.ok, "helm uninstall: {}", said.err);
+    let away = Away::new();
     let left = namespace.cluster.kubectl(&["--namespace", SYSTEM, "get", "pods,deployments,services", "--output=name"]);
     assert_eq!(left, "", "the release left something that runs");
-    let question = r#"{"model": "served", "prompt": "pub fn ", "max_tokens": 4}"#;
+    let question = r#"{"model": "served", "prompt": "pub fn", "max_tokens": 4}"#;
     serving::ask(&namespace, "served", "v1/completions", question);
     namespace.wait_value("job/long-trainer", "{.status.succeeded}", |succeeded| succeeded == "1");
-    helm(&namespace.cluster, &[]);
+    drop(away);
     wait_phase(&namespace, "trainingjob/long", "Complete");
     assert_eq!(namespace.value("trainingjob/long", "{.status.checkpoint.digest}"), laptop::digests().long);
     namespace.kubectl(&["scale", "modeldeployment/served", "--replicas=2"]);

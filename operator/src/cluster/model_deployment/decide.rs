@@ -89,18 +89,7 @@ fn set_gates(
     (children, model): (Result<&ModelChildren, &ChildrenError>, Option<&Readiness>),
     observed: &Observed<ModelDeploymentStatus>,
 ) -> Option<Blocker> {
-    let refused = match children {
-        Ok(_) => {
-            conditions.set(Type::Accepted, true, Reason::Accepted, "the spec is valid, and all it refers to is there");
-            None
-        }
-        Err(error) => {
-            let blocker = Blocker { reason: error.reason(), message: error.to_string() };
-            let blocker = gate::settle(owner, observed.now, blocker);
-            conditions.set(Type::Accepted, false, blocker.reason, &blocker.message);
-            Some(blocker)
-        }
-    };
+    let refused = gate::accept(conditions, children.err(), owner, observed.now);
     let waits = match model {
         None | Some(Readiness::Ready(_)) => None,
         Some(Readiness::Missing(message)) => {

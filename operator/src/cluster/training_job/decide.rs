@@ -147,18 +147,7 @@ fn blocker(
     (observed, view): (&Observed<TrainingJobStatus>, &JobView<'_>),
 ) -> Option<Blocker> {
     let spec = &resource.spec;
-    let refused = match children {
-        Ok(_) => {
-            conditions.set(Type::Accepted, true, Reason::Accepted, "the spec is valid, and all it refers to is there");
-            None
-        }
-        Err(error) => {
-            let blocker = Blocker { reason: error.reason(), message: error.to_string() };
-            let blocker = gate::settle(owner, observed.now, blocker);
-            conditions.set(Type::Accepted, false, blocker.reason, &blocker.message);
-            Some(blocker)
-        }
-    };
+    let refused = gate::accept(conditions, children.err(), owner, observed.now);
     let has_begun = view.state() == JobState::Live;
     let waits = await_inputs(conditions, spec, &observed.dependencies, has_begun);
     let queue = match &spec.queue_name {
