@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::OnceLock};
 
 use crate::{
-    cluster::{Cluster, say},
+    cluster::{Cluster, say, wait_for},
     laptop,
     recipe::{self, LONG, SHORT, Shape, wait_checkpoint, wait_phase},
     serving,
@@ -115,8 +115,11 @@ fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
     namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
     wait_checkpoint(&namespace, "trainingjob/long", 20);
     let away = Away::new();
-    let left = namespace.cluster.kubectl(&["--namespace", SYSTEM, "get", "pods,deployments,services", "--output=name"]);
-    assert_eq!(left, "", "the release left something that runs");
+    let what = ["--namespace", SYSTEM, "get", "pods,deployments,services", "--output=name"];
+    wait_for("nothing of the release runs", || {
+        let left = namespace.cluster.kubectl(&what);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
     let question = r#"{"model": "served", "prompt": "pub fn", "max_tokens": 4}"#;
     serving::ask(&namespace, "served", "v1/completions", question);
     namespace.wait_value("job/long-trainer", "{.status.succeeded}", |succeeded| succeeded == "1");
