@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# volume.sh DIR NAMESPACE CLAIM: a claim that is bound to a folder of this machine, DIR/volumes/NAMESPACE/CLAIM, which Bedplate's user owns.
+# volume.sh DIR NAMESPACE CLAIM [USER]: a claim that is bound to a folder of this machine, DIR/volumes/NAMESPACE/CLAIM, which that user
+# owns; by default the one of Bedplate's images.
 set -euo pipefail
 . "$(dirname "$0")/settings.sh"
-dir=$(cd "$1" && pwd) namespace=$2 claim=$3
+dir=$(cd "$1" && pwd) namespace=$2 claim=$3 user=${4:-$user}
 folder=$dir/volumes/$namespace/$claim
 mkdir -p "$folder"
 chown $user:$user "$folder"

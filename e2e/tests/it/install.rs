@@ -24,13 +24,18 @@ pub fn bedplate() -> Cluster {
     Cluster::get()
 }
 
-/// `helm upgrade --install` with these settings more, waiting until everything is ready.
+/// `helm upgrade --install` with these settings more, with the Postgres beside the node, waiting until everything is ready.
 pub fn helm(cluster: &Cluster, settings: &[&str]) {
+    let database = format!("postgres.externalSecret.name={DATABASE}");
+    release(cluster, &[&[database.as_str()], settings].concat());
+}
+
+/// The same with these settings and no other.
+pub fn release(cluster: &Cluster, settings: &[&str]) {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/bedplate");
     let mut command = cluster.command("helm");
     command.args(["upgrade", "--install", "bedplate"]).arg(chart);
     command.args(["--namespace", SYSTEM, "--wait", "--timeout", "5m"]);
-    command.args(["--set", &format!("postgres.externalSecret.name={DATABASE}")]);
     for setting in settings {
         command.args(["--set", setting]);
     }
@@ -40,6 +45,36 @@ pub fn helm(cluster: &Cluster, settings: &[&str]) {
         let logs = cluster.try_kubectl(&["--namespace", SYSTEM, "logs", OPERATOR, "--tail=40"]);
         panic!("helm: {}\n{}\n{}\n{}", said.err, pods.out, logs.out, logs.err);
     }
+}
+
+/// `helm uninstall`; the release of the other tests comes back when this is dropped.
+pub struct Away(Cluster);
+
+impl Away {
+    /// Takes the release away.
+    pub fn new() -> Self {
+        let away = Self(Cluster::get());
+        uninstall(&away.0);
+        away
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        helm(&self.0, &[]);
+    }
+}
+
+/// Takes the release away, and waits until nothing of it runs.
+pub fn uninstall(cluster: &Cluster) {
+    let arguments = ["uninstall", "bedplate", "--namespace", SYSTEM, "--wait", "--timeout", "4m"];
+    let said = say(cluster.command("helm").args(arguments), "");
+    assert!(said.ok, "helm uninstall: {}", said.err);
+    wait_for("nothing of the release runs", || {
+        let what = ["--namespace", SYSTEM, "get", "pods,deployments,statefulsets,services", "--output=name"];
+        let left = cluster.kubectl(&what);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
 }
 
 fn install() {
@@ -85,25 +120,6 @@ fn explain_tells_what_a_field_means() {
     assert!(said.contains("KIND:       TrainingJob") && said.to_lowercase().contains("steps"), "{said}");
 }
 
-/// The release is gone until this is dropped: the other tests need it.
-struct Away(Cluster);
-
-impl Away {
-    fn new() -> Self {
-        let away = Self(Cluster::get());
-        let uninstall = ["uninstall", "bedplate", "--namespace", SYSTEM, "--wait", "--timeout", "4m"];
-        let said = say(away.0.command("helm").args(uninstall), "");
-        assert!(said.ok, "helm uninstall: {}", said.err);
-        away
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        helm(&self.0, &[]);
-    }
-}
-
 #[test]
 fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
     let _alone = Cluster::alone();
@@ -115,11 +131,6 @@ fn what_runs_stays_when_the_release_goes_and_the_next_release_takes_it_over() {
     namespace.apply(&recipe::training("long", "text", Shape { nodes: 1, steps: LONG, more: "" }));
     wait_checkpoint(&namespace, "trainingjob/long", 20);
     let away = Away::new();
-    let what = ["--namespace", SYSTEM, "get", "pods,deployments,services", "--output=name"];
-    wait_for("nothing of the release runs", || {
-        let left = namespace.cluster.kubectl(&what);
-        if left.is_empty() { Ok(()) } else { Err(left) }
-    });
     let question = r#"{"model": "served", "prompt": "pub fn", "max_tokens": 4}"#;
     serving::ask(&namespace, "served", "v1/completions", question);
     namespace.wait_value("job/long-trainer", "{.status.succeeded}", |succeeded| succeeded == "1");

@@ -3,6 +3,7 @@
 //! Each test has a namespace of its own. A test that disturbs the cluster itself has it alone, see `cluster::Cluster::alone`.
 #![forbid(unsafe_code)]
 
+mod bundled;
 mod cluster;
 mod control_plane;
 mod dashboards;

@@ -74,6 +74,21 @@ fn an_image_that_cannot_be_pulled_is_named_and_the_dataset_goes_on_once_it_is_th
 }
 
 #[test]
+fn a_secret_that_is_missing_is_named_and_the_dataset_goes_on_once_it_is_made() {
+    let _shared = Cluster::shared();
+    let namespace = recipe::namespace("e2e-secretless");
+    let template = "spec:
+  podTemplate:
+    spec:
+      containers: [{name: workload, env: [{name: HF_TOKEN, valueFrom: {secretKeyRef: {name: hub, key: token}}}]}]
+";
+    namespace.apply(&recipe::dataset("text").replace("spec:\n", template));
+    is_told(&namespace, "ReferenceNotFound", &["secret \"hub\" not found", "make the Secret"]);
+    namespace.kubectl(&["create", "secret", "generic", "hub", "--from-literal=token=t"]);
+    wait_phase(&namespace, "dataset/text", "Ready");
+}
+
+#[test]
 fn a_quota_that_is_used_up_is_named_and_the_dataset_goes_on_once_it_is_raised() {
     let _shared = Cluster::shared();
     let namespace = recipe::namespace("e2e-quota");
