@@ -97,7 +97,7 @@ impl Endpoint {
         let left = self.service.limits.max_model_len.saturating_sub(prompt.len()).max(1) as u64;
         let max_tokens = options.max_tokens.or(default_max_tokens.map(|tokens| tokens.min(left)));
         let top_logprobs = options.top_logprobs;
-        let options = options_of(options);
+        let options = self.service.defaults.fill(options_of(options));
         let requests = options.requests(vec![prompt], max_tokens, top_logprobs, "prompt", &self.service.limits)?;
         let generations = self.service.generate(requests)?;
         let pieces = stream::iter(generations).flat_map(move |generation| messages(generation, span.clone()));

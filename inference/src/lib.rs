@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod block_manager;
+pub mod defaults;
 pub mod engine_thread;
 pub mod error;
 pub mod generation;

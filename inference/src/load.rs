@@ -13,6 +13,8 @@ use bedplate_engine::{
 };
 use bedplate_tokenizer::{GgufVocab, Tokenizer, TokenizerError};
 
+use crate::defaults::{DefaultsError, SamplingDefaults};
+
 /// Why a model cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -54,6 +56,14 @@ pub enum LoadError {
         /// Why.
         source: TokenizerError,
     },
+    /// The model's own settings for sampling cannot be followed.
+    #[error("could not follow the settings in {path}; correct the file, or remove it", path = path.display())]
+    ReadDefaults {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: DefaultsError,
+    },
     /// A number format that the file cannot be turned into.
     #[error("engine.dtype float32 is not available for GGUF files, which are served in the format they have; use auto")]
     Dtype,
@@ -83,7 +93,8 @@ impl LoadError {
                 ServingError::Folder(source) => is_damaged(source),
                 _ => false,
             },
-            Self::Kind { .. } | Self::LoadTokenizer { .. } | Self::Dtype | Self::Mismatch { .. } => false,
+            Self::Kind { .. } | Self::LoadTokenizer { .. } | Self::ReadDefaults { .. } => false,
+            Self::Dtype | Self::Mismatch { .. } => false,
         }
     }
 }
@@ -99,6 +110,8 @@ pub struct LoadedModel {
     pub model: ServingModel,
     /// The vocabulary and chat template.
     pub tokenizer: Tokenizer,
+    /// How it wants to be sampled.
+    pub defaults: SamplingDefaults,
 }
 
 /// Loads the safetensors folder or GGUF file at `path`.
@@ -124,11 +137,13 @@ fn load_folder(path: &Path, dtype: ServingDtype) -> Result<LoadedModel, LoadErro
     // The tokenizer first: it is the smaller half, and its errors come at once.
     let tokenizer =
         Tokenizer::from_folder(path).map_err(|source| LoadError::LoadTokenizer { path: to_owned(), source })?;
+    let defaults =
+        SamplingDefaults::read(path).map_err(|source| LoadError::ReadDefaults { path: to_owned(), source })?;
     let mut folder = ModelFolder::open(path)
         .map_err(|source| LoadError::ReadFolder { path: to_owned(), source: Box::new(source) })?;
     let model = ServingModel::from_folder(&mut folder, dtype == ServingDtype::Float32)
         .map_err(|source| LoadError::LoadWeights { path: to_owned(), source: Box::new(source) })?;
-    Ok(LoadedModel { model, tokenizer })
+    Ok(LoadedModel { model, tokenizer, defaults })
 }
 
 fn load_gguf(path: &Path, dtype: ServingDtype) -> Result<LoadedModel, LoadError> {
@@ -142,7 +157,7 @@ fn load_gguf(path: &Path, dtype: ServingDtype) -> Result<LoadedModel, LoadError>
         .map_err(|source| LoadError::LoadWeights { path: path.to_owned(), source: Box::new(source) })?;
     let tokenizer = Tokenizer::from_gguf(vocab_of(vocabulary))
         .map_err(|source| LoadError::LoadTokenizer { path: path.to_owned(), source })?;
-    Ok(LoadedModel { model, tokenizer })
+    Ok(LoadedModel { model, tokenizer, defaults: SamplingDefaults::default() })
 }
 
 fn vocab_of(vocabulary: Vocabulary) -> GgufVocab {

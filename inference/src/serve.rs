@@ -121,7 +121,7 @@ impl Server {
     pub fn start(job: &InferenceJob, hub: HubAccess) -> Result<Self, ServeError> {
         let http = bind("httpAddress", &job.http_address)?;
         let grpc = job.grpc_address.as_deref().map(|address| bind("grpcAddress", address)).transpose()?;
-        let LoadedModel { model, tokenizer } = load::load(&fetch(job, hub)?, job.engine.dtype)?;
+        let LoadedModel { model, tokenizer, defaults } = load::load(&fetch(job, hub)?, job.engine.dtype)?;
         let available = memory::available_bytes().unwrap_or(plan::ASSUMED_MEMORY_BYTES);
         let plan = plan::plan(job, model.config(), available)?;
         tracing::info!(weight_bytes = model.weight_bytes(), ?plan, "model loaded");
@@ -135,6 +135,7 @@ impl Server {
             created: now_seconds() as u64,
             tokenizer: Arc::new(tokenizer),
             limits,
+            defaults,
             engine,
             metrics,
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bedplate_tokenizer::{ChatMessage, Tokenizer};
 
 use crate::{
+    defaults::SamplingDefaults,
     engine_thread::EngineHandle,
     error::ApiError,
     generation::Generation,
@@ -28,6 +29,8 @@ pub struct Service {
     pub tokenizer: Arc<Tokenizer>,
     /// Sizes requests are checked against.
     pub limits: Limits,
+    /// What holds for a request that says nothing of sampling.
+    pub defaults: SamplingDefaults,
     /// The way to the engine.
     pub engine: EngineHandle,
     /// Its metrics.

@@ -58,7 +58,8 @@ pub async fn create(State(service): State<Arc<Service>>, body: JsonBody) -> Resu
     options::refuse_unsupported(&body)?;
     let fields: ChatFields = body.fields()?;
     let prompt = service.encode_chat(chat_messages(&fields.messages)?, true)?;
-    let requests = fields.requests(&body.fields()?, prompt, &service.limits)?;
+    let options = service.defaults.fill(body.fields()?);
+    let requests = fields.requests(&options, prompt, &service.limits)?;
     tracing_layer::record_request("chat", &service.model_name, &requests);
     let generations = service.generate(requests)?;
     choices::respond(ChatShape::new(&service), generations, 1, &delivery).await

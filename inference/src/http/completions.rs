@@ -13,7 +13,7 @@ use super::{
     options::{self, Delivery},
     tracing_layer,
 };
-use crate::{error::ApiError, generation::Piece, request::GenerationOptions, service::Service};
+use crate::{error::ApiError, generation::Piece, service::Service};
 
 /// Tokens of an answer where the client names no number; OpenAI's own default.
 const DEFAULT_MAX_TOKENS: u64 = 16;
@@ -46,7 +46,7 @@ pub async fn create(State(service): State<Arc<Service>>, body: JsonBody) -> Resu
     options::refuse_unsupported(&body)?;
     let fields: CompletionFields = body.fields()?;
     fields.refuse_unsupported()?;
-    let options: GenerationOptions = body.fields()?;
+    let options = service.defaults.fill(body.fields()?);
     let prompts = fields.prompt.tokens(&service)?;
     let num_prompts = prompts.len();
     let echoes = fields.echoes(&prompts, options.n, &service);

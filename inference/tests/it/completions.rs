@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Direct, Running, completion};
+use crate::fixture::{Direct, Running, completion, write_tiny_model};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_may_be_text_or_tokens_and_one_or_several() {
@@ -93,4 +93,23 @@ async fn text_becomes_tokens_and_text_again() {
     assert_eq!(tokens["token_strs"].as_array().unwrap().len(), tokens["count"]);
     let text = served.api.ask("/detokenize", json!({ "tokens": tokens["tokens"] })).await;
     assert_eq!(text["prompt"], "schöne 🦀");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_folder_says_how_it_wants_to_be_sampled() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    write_tiny_model(&model, None);
+    std::fs::write(model.join("generation_config.json"), r#"{"temperature": 0.0, "repetition_penalty": 1.3}"#).unwrap();
+    let served = Running::with(|job| job.model_uri = format!("file:{}", model.display()));
+    let asking = |more: &[(&str, Value)]| {
+        let mut body = json!({ "prompt": "the quick", "max_tokens": 24, "ignore_eos": true });
+        more.iter().for_each(|(name, value)| body[*name] = value.clone());
+        served.api.complete(body)
+    };
+    let silent = asking(&[]).await;
+    assert_eq!(silent, asking(&[]).await, "the model asks for the likeliest token");
+    let same = [("temperature", 0.into()), ("repetition_penalty", 1.3.into())];
+    assert_eq!(silent, asking(&same).await);
+    assert_ne!(silent, asking(&[("repetition_penalty", 1.0.into())]).await, "what a request says goes first");
 }
