@@ -4,6 +4,7 @@
 //! status, the notes for people, and when to look again. Values in, values out: no client, no clock; the time and everything
 //! that was seen are handed in as [`observed::Observed`].
 
+mod acceptance;
 pub mod child;
 pub mod children;
 mod conditions;

@@ -1,16 +1,16 @@
 //! What keeps the pods of a resource from being made.
 //!
-//! Owns the one shape of "not yet, because", and the condition that a refused spec is told by. Never decides which of two causes is told first: its users ask in order.
+//! Owns the one shape of "not yet, because". Never decides which of two causes is told first: its users ask in order.
 
 use std::time::Duration;
 
-use bedplate_crds::conditions::{ConditionType, Reason};
+use bedplate_crds::conditions::Reason;
 use k8s_openapi::{
     api::core::v1::PersistentVolumeClaim,
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::{children::ChildrenError, conditions::Conditions, owner::Owner};
+use super::owner::Owner;
 
 /// What is applied together is seen one after the other, within a second or two: so long a name that leads nowhere alarms
 /// nobody.
@@ -42,25 +42,8 @@ pub fn missing_claim(wanted: &[String], present: &[PersistentVolumeClaim], names
     Some(Blocker { reason: Reason::StorageNotFound, message })
 }
 
-/// Sets `Accepted` of a resource that refers to others; what is refused of it, if anything is.
-pub fn accept(
-    conditions: &mut Conditions<'_>,
-    refused: Option<&ChildrenError>,
-    owner: &Owner,
-    now: Timestamp,
-) -> Option<Blocker> {
-    let Some(error) = refused else {
-        let message = "the spec is valid, and all it refers to is there";
-        conditions.set(ConditionType::Accepted, true, Reason::Accepted, message);
-        return None;
-    };
-    let blocker = settle(owner, now, Blocker { reason: error.reason(), message: error.to_string() });
-    conditions.set(ConditionType::Accepted, false, blocker.reason, &blocker.message);
-    Some(blocker)
-}
-
 /// The cause as it is told of a resource of that age.
-fn settle(owner: &Owner, now: Timestamp, blocker: Blocker) -> Blocker {
+pub fn settle(owner: &Owner, now: Timestamp, blocker: Blocker) -> Blocker {
     let is_young = owner.created.is_some_and(|created| now.duration_since(created) < SETTLE);
     if is_young && blocker.reason == Reason::ReferenceNotFound {
         return Blocker { reason: Reason::Pending, ..blocker };

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     cluster::{
+        acceptance,
         child::ChildKind,
         children::ChildrenError,
         conditions::Conditions,
@@ -89,7 +90,7 @@ fn set_gates(
     (children, model): (Result<&ModelChildren, &ChildrenError>, Option<&Readiness>),
     observed: &Observed<ModelDeploymentStatus>,
 ) -> Option<Blocker> {
-    let refused = gate::accept(conditions, children.err(), owner, observed.now);
+    let refused = acceptance::accept(conditions, children.err(), owner, observed.now);
     let waits = match model {
         None | Some(Readiness::Ready(_)) => None,
         Some(Readiness::Missing(message)) => {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     cluster::{
+        acceptance,
         children::{ChildrenError, JobChildren},
         conditions::Conditions,
         decision::{Decision, JobAdjustment},
@@ -147,7 +148,7 @@ fn blocker(
     (observed, view): (&Observed<TrainingJobStatus>, &JobView<'_>),
 ) -> Option<Blocker> {
     let spec = &resource.spec;
-    let refused = gate::accept(conditions, children.err(), owner, observed.now);
+    let refused = acceptance::accept(conditions, children.err(), owner, observed.now);
     let has_begun = view.state() == JobState::Live;
     let waits = await_inputs(conditions, spec, &observed.dependencies, has_begun);
     let queue = match &spec.queue_name {
