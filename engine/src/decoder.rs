@@ -9,7 +9,8 @@ mod buffers;
 mod head;
 mod memory_plan;
 
-pub use batch::{Batch, BatchShape, IGNORED_TARGET, LossSum};
+pub use crate::cpu::cross_entropy::IGNORED_TARGET;
+pub use batch::{Batch, BatchShape, LossSum};
 pub use memory_plan::MemoryPlan;
 
 use self::{

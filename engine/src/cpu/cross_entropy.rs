@@ -5,7 +5,9 @@
 use rayon::prelude::*;
 
 use super::simd::{LANES, exp, largest, sum_lanes, vectorised};
-use crate::decoder::IGNORED_TARGET;
+
+/// The target of a position that has none: its loss and gradient are zero.
+pub const IGNORED_TARGET: u32 = u32::MAX;
 
 /// Writes `nll[n] = log(sum(exp(logits[n]))) - logits[n][targets[n]]`, and 0 where the target is ignored. The logits are
 /// overwritten with scratch values.

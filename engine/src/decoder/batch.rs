@@ -2,10 +2,10 @@
 //!
 //! Owns the checks of a batch. Knows nothing of where it came from.
 
-use crate::config::{ConfigError, ModelConfig};
-
-/// The target of a position that has none: its loss and gradient are zero.
-pub const IGNORED_TARGET: u32 = u32::MAX;
+use crate::{
+    config::{ConfigError, ModelConfig},
+    cpu::cross_entropy::IGNORED_TARGET,
+};
 
 /// The largest batch a decoder computes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

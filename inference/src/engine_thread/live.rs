@@ -16,6 +16,16 @@ pub enum FinishReason {
     Length,
 }
 
+impl FinishReason {
+    /// OpenAI's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
 /// One token of an answer, on its way to whoever asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeneratedToken {

@@ -11,7 +11,6 @@ use tracing::Span;
 
 use super::{options::Delivery, sse, tracing_layer};
 use crate::{
-    engine_thread::FinishReason,
     error::ApiError,
     generation::{Answer, Generation, Piece, Usage},
 };
@@ -75,15 +74,7 @@ pub fn usage_body(usage: Usage) -> Value {
 
 /// `finish_reason` as OpenAI writes it; null while there is none.
 pub fn finish_reason(piece: &Piece) -> Value {
-    piece.finish.map_or(Value::Null, |reason| reason_text(reason).into())
-}
-
-/// OpenAI's word for why an answer ended.
-pub fn reason_text(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-    }
+    piece.finish.map_or(Value::Null, |reason| reason.as_str().into())
 }
 
 /// Seconds since the Unix epoch.

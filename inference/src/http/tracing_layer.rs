@@ -11,7 +11,6 @@ use axum::{
 use bedplate_telemetry::trace_context;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::choices::reason_text;
 use crate::{engine_thread::FinishReason, generation::Usage, request::GenerateRequest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -80,6 +79,6 @@ pub fn record_end(span: &Span, usage: Usage, reasons: impl Iterator<Item = Finis
     span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
     span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
     span.record("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens);
-    let reasons: Vec<&str> = reasons.map(reason_text).collect();
+    let reasons: Vec<&str> = reasons.map(FinishReason::as_str).collect();
     span.record("gen_ai.response.finish_reasons", reasons.join(","));
 }
