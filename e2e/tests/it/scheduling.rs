@@ -1,7 +1,7 @@
 //! GPUs that exist only on paper: a job that asks for them gets them, one that asks for too many is told what is missing.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, wait_for},
     recipe::{self, SHORT, Shape, wait_phase},
 };
 
@@ -40,7 +40,10 @@ fn processes_that_do_not_all_fit_hold_nothing_and_all_start_together_once_they_d
     namespace.wait_value("trainingjob/wide", "{.status.reason}", |reason| reason == "InsufficientResources");
     let nodes = ["get", "pods", "--selector=bedplate.dev/name=wide", "--output=jsonpath={.items[*].spec.nodeName}"];
     assert_eq!(namespace.kubectl(&nodes), "", "one of two has a node, and waits on it for the other");
+    let gangs = || namespace.kubectl(&["get", "podgroups.scheduling.k8s.io", "--output=name"]);
+    assert!(gangs().contains("wide"), "{}", gangs());
     namespace.kubectl(&["delete", "trainingjob", "wide"]);
+    wait_for("the gang is gone as well", || if gangs().is_empty() { Ok(()) } else { Err(gangs()) });
     namespace.apply(&asking("wide", 2, 3));
     wait_phase(&namespace, "trainingjob/wide", "Complete");
 }
