@@ -54,6 +54,11 @@ impl Namespace {
         volume
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The folder that is a claim's volume.
     pub fn volume(&self, claim: &str) -> PathBuf {
         self.cluster.folder().join("volumes").join(&self.name).join(claim)
