@@ -112,13 +112,7 @@ fn script(path: &str) -> anyhow::Result<Outcome> {
 }
 
 fn run_in_root(command: &mut Command) -> anyhow::Result<Outcome> {
-    command.current_dir(workspace::root());
-    // What `cargo run` says of this package is in the environment; build scripts that watch it (ring's) would run again.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
-            command.env_remove(name);
-        }
-    }
+    workspace::without_own_package(command.current_dir(workspace::root()));
     let status = command.status().with_context(|| format!("cannot start {}; is it installed?", words(command)))?;
     Ok(if status.success() { Outcome::Passed } else { Outcome::Failed(format!("{}: {status}", words(command))) })
 }

@@ -102,6 +102,7 @@ fn build(root: &Path, binaries: &[(String, String)]) -> anyhow::Result<()> {
     for (package, binary) in binaries {
         command.args(["--package", package, "--bin", binary]);
     }
+    workspace::without_own_package(&mut command);
     let status = command.status().context("cannot start cargo; is it installed?")?;
     ensure!(
         status.success(),

@@ -16,6 +16,16 @@ pub fn root() -> PathBuf {
     own.parent().expect("xtask/ lies in the root of the checkout").to_path_buf()
 }
 
+/// Takes what `cargo run` says of this package out of a command's environment: build scripts that watch it (ring's) would run
+/// again in every other checkout, and all that is above them would be compiled again.
+pub fn without_own_package(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// One member of the workspace, as `cargo metadata` has it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Package {
