@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{request::GenerationOptions, sampling::SamplingParams};
+use crate::request::GenerationOptions;
 
 #[cfg(test)]
 mod tests;
@@ -57,26 +57,9 @@ impl SamplingDefaults {
             Err(error) => return Err(DefaultsError::Read(error)),
         };
         let read: Self = serde_json::from_slice(&text).map_err(|error| DefaultsError::Parse(error.to_string()))?;
-        read.check()?;
-        Ok(read)
-    }
-
-    fn check(&self) -> Result<(), DefaultsError> {
-        let none = SamplingParams::default();
-        let params = SamplingParams {
-            temperature: self.temperature.unwrap_or(none.temperature),
-            top_p: self.top_p.unwrap_or(none.top_p),
-            min_p: self.min_p.unwrap_or(none.min_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(none.repetition_penalty),
-            ..none
-        };
-        params.validate().map_err(|error| DefaultsError::OutOfRange(error.to_string()))?;
-        match self.top_k {
-            Some(top_k) if top_k < -1 => {
-                Err(DefaultsError::OutOfRange(format!("top_k is {top_k}, but must be -1 (all), 0 (all) or above")))
-            }
-            _ => Ok(()),
-        }
+        // By the same check as a request; no token is named, so the vocabulary's size is of no account.
+        let checked = read.fill(GenerationOptions::default()).sampling(0);
+        checked.map(|_| read).map_err(|error| DefaultsError::OutOfRange(error.to_string()))
     }
 
     /// A request's options, with these where it has none of its own.

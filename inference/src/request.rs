@@ -104,7 +104,7 @@ impl GenerationOptions {
     ) -> Result<Vec<GenerateRequest>, ApiError> {
         let choices = in_range("n", self.n.unwrap_or(1), 1, MAX_CHOICES)? as usize;
         let top_logprobs = top_logprobs.map(|top| in_range("top_logprobs", top, 0, MAX_TOP_LOGPROBS)).transpose()?;
-        let sampling = self.sampling(limits)?;
+        let sampling = self.sampling(limits.vocab_size)?;
         let stop = self.stop_strings()?;
         if prompts.len() * choices > limits.max_queue_len {
             let message = format!(
@@ -133,7 +133,11 @@ impl GenerationOptions {
         Ok(requests)
     }
 
-    fn sampling(&self, limits: &Limits) -> Result<SamplingParams, ApiError> {
+    /// The checked way to choose tokens, for a vocabulary of that size.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be honoured.
+    pub fn sampling(&self, vocab_size: usize) -> Result<SamplingParams, ApiError> {
         let defaults = SamplingParams::default();
         let top_k = self.top_k.unwrap_or(0);
         let Ok(top_k) =
@@ -145,8 +149,8 @@ impl GenerationOptions {
             ));
         };
         let logit_bias = self.logit_bias.clone().unwrap_or_default();
-        if let Some(id) = logit_bias.keys().find(|id| **id as usize >= limits.vocab_size) {
-            let message = format!("logit_bias names token {id}, but the vocabulary has {} entries", limits.vocab_size);
+        if let Some(id) = logit_bias.keys().find(|id| **id as usize >= vocab_size) {
+            let message = format!("logit_bias names token {id}, but the vocabulary has {vocab_size} entries");
             return Err(ApiError::invalid("logit_bias", message));
         }
         let sampling = SamplingParams {
