@@ -11,6 +11,16 @@ mod rms_norm;
 mod rope;
 mod swiglu;
 
+use crate::isa::Isa;
+
+/// Runs `proof` for every instruction set of this machine; what it prints names the set that a failure belongs to.
+fn on_each_isa(proof: impl Fn(Isa)) {
+    for isa in Isa::available() {
+        println!("instruction set {isa}");
+        proof(isa);
+    }
+}
+
 /// Numbers in [-1, 1) that f32 holds exactly, so that both sides see the same inputs.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0xd129_0dd5_3c5e_8a3d);

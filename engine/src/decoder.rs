@@ -21,6 +21,7 @@ use self::{
 use crate::{
     config::{ConfigError, ModelConfig},
     cpu::embedding,
+    isa::Isa,
     layout::ParamLayout,
     params::{Gradients, Weights},
 };
@@ -38,6 +39,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// Allocates every buffer for batches up to `shape`: exactly the activations and workspace of [`MemoryPlan`].
+    /// It computes with the best instructions of the processor.
     pub fn new(config: &ModelConfig, shape: BatchShape) -> Result<Self, ConfigError> {
         config.validate()?;
         shape.validate(config)?;
@@ -46,10 +48,16 @@ impl Decoder {
             layout: ParamLayout::new(config),
             vocab_size: config.vocab_size,
             shape,
-            block_shape: BlockShape::new(config, attention_shape(config, shape)),
+            block_shape: BlockShape::new(config, attention_shape(config, shape), Isa::detect()),
             head_rows: sizes.head_rows,
             buffers: Buffers::allocate(&sizes, config, shape),
         })
+    }
+
+    /// Computes with these instructions instead.
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.block_shape.isa = isa;
+        self
     }
 
     /// The largest batch.
@@ -121,6 +129,6 @@ fn block<'a>(layout: &'a ParamLayout, weights: &'a Weights, shape: &'a BlockShap
     Block { shape, ranges: &layout.blocks[index], weights: weights.as_slice() }
 }
 
-fn head<'a>(layout: &'a ParamLayout, weights: &'a Weights, shape: &BlockShape, chunk_rows: usize) -> Head<'a> {
-    Head { layout, weights: weights.as_slice(), hidden: shape.hidden, eps: shape.eps, chunk_rows }
+fn head<'a>(layout: &'a ParamLayout, weights: &'a Weights, shape: &'a BlockShape, chunk_rows: usize) -> Head<'a> {
+    Head { layout, weights: weights.as_slice(), shape, chunk_rows }
 }

@@ -14,6 +14,7 @@ mod decoder;
 pub mod durable;
 pub mod gguf;
 pub mod hf_folder;
+mod isa;
 pub mod layout;
 mod mmap;
 pub mod optimizer;
@@ -25,6 +26,7 @@ pub mod serving;
 
 pub use config::{ConfigError, ModelConfig, TokenIds};
 pub use decoder::{Batch, BatchShape, Decoder, IGNORED_TARGET, LossSum, MemoryPlan};
+pub use isa::Isa;
 pub use layout::{ParamLayout, ParamSpec};
 pub use optimizer::{AdamW, AdamWConfig, clip_scale, global_norm};
 pub use params::{Gradients, Weights};

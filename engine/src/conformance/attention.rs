@@ -1,8 +1,11 @@
 //! Attention of a query over the keys of its document up to itself:
 //! `o = sum_s p_s v_s` with `p = softmax(q . k_s / sqrt(head_dim))`; query head h reads key/value head h / group.
 
-use super::{assert_close, assert_gradient, dot, noise, widen};
-use crate::cpu::attention::{Gradients, Inputs, Outputs, Shape, backward, forward};
+use super::{assert_close, assert_gradient, dot, noise, on_each_isa, widen};
+use crate::{
+    cpu::attention::{Gradients, Inputs, Outputs, Shape, backward, forward},
+    isa::Isa,
+};
 
 /// The output, and the logarithm of each query's sum of exponentials as `[sequences, heads, sequence_length]`.
 fn formula(qkv: &[f64], starts: &[u32], shape: &Shape) -> (Vec<f64>, Vec<f64>) {
@@ -71,8 +74,14 @@ fn conforms(run: impl Fn(&[f32], &[u32], &[f32], &Shape) -> (Vec<f32>, Vec<f32>,
     }
 }
 
-fn run_on_cpu(qkv: &[f32], starts: &[u32], d_attention: &[f32], shape: &Shape) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let inputs = Inputs { qkv, starts };
+fn run_on_cpu(
+    isa: Isa,
+    qkv: &[f32],
+    starts: &[u32],
+    d_attention: &[f32],
+    shape: &Shape,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let inputs = Inputs { isa, qkv, starts };
     let tasks = starts.len() / shape.sequence_length * shape.kv_heads;
     let mut scratch = vec![f32::NAN; tasks * shape.scratch_len()];
     let mut attention = vec![f32::NAN; d_attention.len()];
@@ -88,17 +97,19 @@ fn run_on_cpu(qkv: &[f32], starts: &[u32], d_attention: &[f32], shape: &Shape) -
 
 #[test]
 fn cpu_attention_conforms() {
-    conforms(run_on_cpu);
+    on_each_isa(|isa| conforms(|qkv, starts, d_output, shape| run_on_cpu(isa, qkv, starts, d_output, shape)));
 }
 
 #[test]
 fn cpu_attention_holds_for_scores_far_beyond_the_range_of_exp() {
     let shape = Shape { sequence_length: 80, heads: 1, kv_heads: 1, head_dim: 4 };
     let qkv: Vec<f32> = noise(5, 80 * shape.qkv_width()).iter().map(|value| value * 40.0).collect();
-    let (output, log_sums, d_qkv) = run_on_cpu(&qkv, &[0; 80], &noise(6, 80 * 4), &shape);
     let (want_output, want_log_sums) = formula(&widen(&qkv), &[0; 80], &shape);
     assert!(want_log_sums.iter().any(|sum| *sum > 400.0), "the case is as extreme as its name");
-    assert_close("output", &output, &want_output, 1e-4);
-    assert_close("log_sum_exp", &log_sums, &want_log_sums, 1e-6);
-    assert!(d_qkv.iter().all(|value| value.is_finite()));
+    on_each_isa(|isa| {
+        let (output, log_sums, d_qkv) = run_on_cpu(isa, &qkv, &[0; 80], &noise(6, 80 * 4), &shape);
+        assert_close("output", &output, &want_output, 1e-4);
+        assert_close("log_sum_exp", &log_sums, &want_log_sums, 1e-6);
+        assert!(d_qkv.iter().all(|value| value.is_finite()));
+    });
 }

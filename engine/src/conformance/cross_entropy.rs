@@ -1,6 +1,6 @@
 //! Cross-entropy: `nll[n] = log(sum_v exp(logits[n, v])) - logits[n, targets[n]]`, 0 where the target is ignored.
 
-use super::{assert_close, assert_gradient, noise, widen};
+use super::{assert_close, assert_gradient, noise, on_each_isa, widen};
 use crate::{IGNORED_TARGET, cpu::cross_entropy};
 
 fn formula(logits: &[f64], targets: &[u32]) -> Vec<f64> {
@@ -28,24 +28,28 @@ fn conforms(forward: impl Fn(&[f32], &[u32]) -> Vec<f32>, backward: impl Fn(&[f3
 
 #[test]
 fn cpu_cross_entropy_conforms() {
-    let forward = |logits: &[f32], targets: &[u32]| {
-        let mut nll = vec![f32::NAN; targets.len()];
-        cross_entropy::forward(&mut logits.to_vec(), targets, &mut nll);
-        nll
-    };
-    let backward = |logits: &[f32], targets: &[u32]| {
-        let (mut d_logits, mut nll) = (logits.to_vec(), vec![f32::NAN; targets.len()]);
-        cross_entropy::forward_backward(&mut d_logits, targets, &mut nll);
-        (d_logits, nll)
-    };
-    conforms(forward, backward);
+    on_each_isa(|isa| {
+        let forward = |logits: &[f32], targets: &[u32]| {
+            let mut nll = vec![f32::NAN; targets.len()];
+            cross_entropy::forward(isa, &mut logits.to_vec(), targets, &mut nll);
+            nll
+        };
+        let backward = |logits: &[f32], targets: &[u32]| {
+            let (mut d_logits, mut nll) = (logits.to_vec(), vec![f32::NAN; targets.len()]);
+            cross_entropy::forward_backward(isa, &mut d_logits, targets, &mut nll);
+            (d_logits, nll)
+        };
+        conforms(forward, backward);
+    });
 }
 
 #[test]
 fn cpu_cross_entropy_keeps_large_logits_finite_and_shows_nan() {
-    let mut nll = [f32::NAN; 2];
-    cross_entropy::forward(&mut [1e30, 0.0, 0.0, -1e30, 0.0, 0.0], &[0, 1], &mut nll);
-    assert_eq!(nll, [0.0, 2f32.ln()]);
-    cross_entropy::forward_backward(&mut [0.0, f32::NAN, 0.0], &[0], &mut nll[..1]);
-    assert!(nll[0].is_nan());
+    on_each_isa(|isa| {
+        let mut nll = [f32::NAN; 2];
+        cross_entropy::forward(isa, &mut [1e30, 0.0, 0.0, -1e30, 0.0, 0.0], &[0, 1], &mut nll);
+        assert_eq!(nll, [0.0, 2f32.ln()]);
+        cross_entropy::forward_backward(isa, &mut [0.0, f32::NAN, 0.0], &[0], &mut nll[..1]);
+        assert!(nll[0].is_nan());
+    });
 }

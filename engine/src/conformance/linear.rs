@@ -1,7 +1,7 @@
 //! Linear layer: `y[n, o] = sum_i x[n, i] * weight[o, i]`.
 
-use super::{assert_close, noise, widen};
-use crate::cpu::linear;
+use super::{assert_close, noise, on_each_isa, widen};
+use crate::{cpu::linear, isa::Isa};
 
 /// `[m, k] x [k, n]` where `a(i, k)` and `b(k, j)` read the matrices.
 fn product(
@@ -32,25 +32,43 @@ fn conforms(layer: impl Fn(&[f32], &[f32], &[f32], usize) -> Results) {
 
 #[test]
 fn cpu_linear_conforms() {
-    conforms(|x, weight, dy, inputs| {
-        let (mut y, mut dx, mut d_weight) =
-            (vec![f32::NAN; dy.len()], vec![f32::NAN; x.len()], vec![0.0; weight.len()]);
-        linear::forward(x, weight, &mut y, inputs);
-        linear::input_gradient(dy, weight, &mut dx, inputs);
-        linear::weight_gradient(dy, x, &mut d_weight, inputs);
-        (y, dx, d_weight)
+    on_each_isa(|isa| {
+        conforms(|x, weight, dy, inputs| {
+            let (mut y, mut dx, mut d_weight) =
+                (vec![f32::NAN; dy.len()], vec![f32::NAN; x.len()], vec![0.0; weight.len()]);
+            linear::forward(isa, x, weight, &mut y, inputs);
+            linear::input_gradient(isa, dy, weight, &mut dx, inputs);
+            linear::weight_gradient(isa, dy, x, &mut d_weight, inputs);
+            (y, dx, d_weight)
+        });
     });
+}
+
+#[test]
+fn each_instruction_set_has_its_own_kernels() {
+    let (x, weight) = (noise(1, 90 * 300), noise(2, 80 * 300));
+    let run = |isa: Isa| {
+        let mut y = vec![f32::NAN; 90 * 80];
+        linear::forward(isa, &x, &weight, &mut y, 300);
+        y
+    };
+    let fused = Isa::available().into_iter().filter(|isa| *isa != Isa::PORTABLE);
+    for isa in fused {
+        assert_ne!(run(isa), run(Isa::PORTABLE), "{isa}: with fused multiply-add a sum of 300 rounds differently");
+    }
 }
 
 #[test]
 fn cpu_linear_adds_where_it_says_so() {
     let (x, weight, dy) = (noise(1, 40 * 12), noise(2, 20 * 12), noise(3, 40 * 20));
-    let run = |start: f32| {
-        let (mut y, mut d_weight) = (vec![f32::NAN; dy.len()], vec![start; weight.len()]);
-        linear::forward_onto(&vec![start; dy.len()], &x, &weight, &mut y, 12);
-        linear::weight_gradient(&dy, &x, &mut d_weight, 12);
-        [y, d_weight].concat()
-    };
-    let raised: Vec<f64> = run(0.0).iter().map(|value| f64::from(*value) + 1.0).collect();
-    assert_close("one plus the product", &run(1.0), &raised, 1e-6);
+    on_each_isa(|isa| {
+        let run = |start: f32| {
+            let (mut y, mut d_weight) = (vec![f32::NAN; dy.len()], vec![start; weight.len()]);
+            linear::forward_onto(isa, &vec![start; dy.len()], &x, &weight, &mut y, 12);
+            linear::weight_gradient(isa, &dy, &x, &mut d_weight, 12);
+            [y, d_weight].concat()
+        };
+        let raised: Vec<f64> = run(0.0).iter().map(|value| f64::from(*value) + 1.0).collect();
+        assert_close("one plus the product", &run(1.0), &raised, 1e-6);
+    });
 }

@@ -1,7 +1,7 @@
 //! RMSNorm: `y[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps)`.
 
-use super::{assert_close, assert_gradient, dot, noise, widen};
-use crate::cpu::rms_norm;
+use super::{assert_close, assert_gradient, dot, noise, on_each_isa, widen};
+use crate::cpu::rms_norm::{self, Norm};
 
 const EPS: f32 = 1e-2;
 
@@ -30,30 +30,34 @@ fn conforms(
 
 #[test]
 fn cpu_rms_norm_conforms() {
-    let forward = |x: &[f32], weight: &[f32]| {
-        let mut y = vec![f32::NAN; x.len()];
-        rms_norm::forward(x, weight, EPS, &mut y);
-        y
-    };
-    let backward = |x: &[f32], weight: &[f32], dy: &[f32]| {
-        let (mut dx, mut d_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
-        let mut partial = vec![f32::NAN; rms_norm::partial_len(x.len() / weight.len(), weight.len())];
-        let sums = rms_norm::Sums { d_input: &mut dx, d_weight: &mut d_weight, partial: &mut partial };
-        rms_norm::backward(x, weight, EPS, dy, sums);
-        (dx, d_weight)
-    };
-    conforms(forward, backward);
+    on_each_isa(|isa| {
+        let forward = |x: &[f32], weight: &[f32]| {
+            let mut y = vec![f32::NAN; x.len()];
+            rms_norm::forward(isa, x, Norm { weight, eps: EPS }, &mut y);
+            y
+        };
+        let backward = |x: &[f32], weight: &[f32], dy: &[f32]| {
+            let (mut dx, mut d_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
+            let mut partial = vec![f32::NAN; rms_norm::partial_len(x.len() / weight.len(), weight.len())];
+            let sums = rms_norm::Sums { d_input: &mut dx, d_weight: &mut d_weight, partial: &mut partial };
+            rms_norm::backward(isa, x, Norm { weight, eps: EPS }, dy, sums);
+            (dx, d_weight)
+        };
+        conforms(forward, backward);
+    });
 }
 
 #[test]
 fn cpu_rms_norm_adds_to_the_gradients() {
     let (x, weight, dy) = (noise(1, 80), noise(2, 8), noise(3, 80));
-    let run = |start: f32| {
-        let (mut dx, mut d_weight, mut partial) = (vec![start; 80], vec![start; 8], vec![0.0; 80]);
-        let sums = rms_norm::Sums { d_input: &mut dx, d_weight: &mut d_weight, partial: &mut partial };
-        rms_norm::backward(&x, &weight, EPS, &dy, sums);
-        [dx, d_weight].concat()
-    };
-    let raised: Vec<f64> = run(0.0).iter().map(|value| f64::from(*value) + 1.0).collect();
-    assert_close("one plus the gradient", &run(1.0), &raised, 1e-6);
+    on_each_isa(|isa| {
+        let run = |start: f32| {
+            let (mut dx, mut d_weight, mut partial) = (vec![start; 80], vec![start; 8], vec![0.0; 80]);
+            let sums = rms_norm::Sums { d_input: &mut dx, d_weight: &mut d_weight, partial: &mut partial };
+            rms_norm::backward(isa, &x, Norm { weight: &weight, eps: EPS }, &dy, sums);
+            [dx, d_weight].concat()
+        };
+        let raised: Vec<f64> = run(0.0).iter().map(|value| f64::from(*value) + 1.0).collect();
+        assert_close("one plus the gradient", &run(1.0), &raised, 1e-6);
+    });
 }

@@ -1,7 +1,7 @@
 //! Rotary embedding: `y[i] = x[i] cos(a_i) - x[i + h] sin(a_i)`, `y[i + h] = x[i + h] cos(a_i) + x[i] sin(a_i)` with
 //! `h = head_dim / 2` and `a_i = position * theta^(-i / h)`.
 
-use super::{assert_close, assert_gradient, dot, noise, widen};
+use super::{assert_close, assert_gradient, dot, noise, on_each_isa, widen};
 use crate::cpu::rope::{Angles, Turn, apply};
 
 const THETA: f64 = 100.0;
@@ -40,12 +40,14 @@ fn conforms(
 
 #[test]
 fn cpu_rope_conforms() {
-    let turn = |turn| {
-        move |x: &[f32], width: usize, turned: usize, head_dim: usize| {
-            let mut y = x.to_vec();
-            apply(&mut y, (width, turned), &POSITIONS, &Angles::new(7, head_dim, THETA), turn);
-            y
-        }
-    };
-    conforms(turn(Turn::Forward), turn(Turn::Backward));
+    on_each_isa(|isa| {
+        let turn = |turn| {
+            move |x: &[f32], width: usize, turned: usize, head_dim: usize| {
+                let mut y = x.to_vec();
+                apply(isa, &mut y, (width, turned), &POSITIONS, &Angles::new(7, head_dim, THETA), turn);
+                y
+            }
+        };
+        conforms(turn(Turn::Forward), turn(Turn::Backward));
+    });
 }

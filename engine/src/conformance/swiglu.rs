@@ -1,6 +1,6 @@
 //! SwiGLU: `y[i] = gate[i] * up[i] / (1 + exp(-gate[i]))`.
 
-use super::{assert_close, assert_gradient, dot, noise, widen};
+use super::{assert_close, assert_gradient, dot, noise, on_each_isa, widen};
 use crate::cpu::swiglu;
 
 fn formula(gate_up: &[f64], width: usize) -> Vec<f64> {
@@ -28,25 +28,29 @@ fn conforms(
 
 #[test]
 fn cpu_swiglu_conforms() {
-    let forward = |gate_up: &[f32], width| {
-        let mut y = vec![f32::NAN; gate_up.len() / 2];
-        swiglu::forward(gate_up, &mut y, width);
-        y
-    };
-    let backward = |gate_up: &[f32], dy: &[f32], width| {
-        let (mut y, mut d_gate_up) = (dy.to_vec(), vec![f32::NAN; gate_up.len()]);
-        swiglu::backward_and_output(gate_up, &mut y, &mut d_gate_up, width);
-        (d_gate_up, y)
-    };
-    conforms(forward, backward);
+    on_each_isa(|isa| {
+        let forward = |gate_up: &[f32], width| {
+            let mut y = vec![f32::NAN; gate_up.len() / 2];
+            swiglu::forward(isa, gate_up, &mut y, width);
+            y
+        };
+        let backward = |gate_up: &[f32], dy: &[f32], width| {
+            let (mut y, mut d_gate_up) = (dy.to_vec(), vec![f32::NAN; gate_up.len()]);
+            swiglu::backward_and_output(isa, gate_up, &mut y, &mut d_gate_up, width);
+            (d_gate_up, y)
+        };
+        conforms(forward, backward);
+    });
 }
 
 #[test]
 fn cpu_swiglu_stays_finite_for_large_gates() {
     let gate_up = [-1e4, 1e4, -100.0, 100.0, 1.0, 2.0, 3.0, 4.0];
-    let (mut y, mut d_gate_up) = ([1.0; 4], [f32::NAN; 8]);
-    swiglu::backward_and_output(&gate_up, &mut y, &mut d_gate_up, 4);
-    assert_eq!((y[1], y[3]), (2e4, 400.0));
-    assert!(y[0].abs() < 1e-30 && y[2].abs() < 1e-30, "{y:?}");
-    assert!(d_gate_up.iter().all(|value| value.is_finite()), "{d_gate_up:?}");
+    on_each_isa(|isa| {
+        let (mut y, mut d_gate_up) = ([1.0; 4], [f32::NAN; 8]);
+        swiglu::backward_and_output(isa, &gate_up, &mut y, &mut d_gate_up, 4);
+        assert_eq!((y[1], y[3]), (2e4, 400.0));
+        assert!(y[0].abs() < 1e-30 && y[2].abs() < 1e-30, "{y:?}");
+        assert!(d_gate_up.iter().all(|value| value.is_finite()), "{d_gate_up:?}");
+    });
 }

@@ -11,6 +11,8 @@ mod tiles;
 pub(crate) use backward::{Gradients, backward};
 pub(crate) use forward::{Outputs, forward};
 
+use crate::isa::Isa;
+
 /// Queries and keys of one square of scores: four squares of f32 fill half a core's first cache.
 pub(crate) const TILE: usize = 64;
 
@@ -26,6 +28,7 @@ pub(crate) struct Shape {
 /// What both directions read.
 #[derive(Clone, Copy)]
 pub(crate) struct Inputs<'a> {
+    pub isa: Isa,
     /// Queries and keys (rotated) and values, `[rows, (heads + 2 * kv_heads) * head_dim]`.
     pub qkv: &'a [f32],
     /// Within its sequence, where each row's document begins; `[rows]`.

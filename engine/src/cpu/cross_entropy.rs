@@ -5,27 +5,28 @@
 use rayon::prelude::*;
 
 use super::simd::{LANES, exp, largest, sum_lanes, vectorised};
+use crate::isa::Isa;
 
 /// The target of a position that has none: its loss and gradient are zero.
 pub const IGNORED_TARGET: u32 = u32::MAX;
 
 /// Writes `nll[n] = log(sum(exp(logits[n]))) - logits[n][targets[n]]`, and 0 where the target is ignored. The logits are
 /// overwritten with scratch values.
-pub(crate) fn forward(logits: &mut [f32], targets: &[u32], nll: &mut [f32]) {
+pub(crate) fn forward(isa: Isa, logits: &mut [f32], targets: &[u32], nll: &mut [f32]) {
     each_row(logits, targets, nll, |logits, target| {
         let chosen = logits[target];
-        let (most, sum) = exponentiate(logits);
+        let (most, sum) = exponentiate(isa, logits);
         most + sum.ln() - chosen
     });
 }
 
 /// As [`forward`], and the logits become the gradient of the sum of `nll`: softmax minus one at the target, zero in rows
 /// that are ignored.
-pub(crate) fn forward_backward(logits: &mut [f32], targets: &[u32], nll: &mut [f32]) {
+pub(crate) fn forward_backward(isa: Isa, logits: &mut [f32], targets: &[u32], nll: &mut [f32]) {
     each_row(logits, targets, nll, |logits, target| {
         let chosen = logits[target];
-        let (most, sum) = exponentiate(logits);
-        scale(logits, 1.0 / sum);
+        let (most, sum) = exponentiate(isa, logits);
+        scale(isa, logits, 1.0 / sum);
         logits[target] -= 1.0;
         most + sum.ln() - chosen
     });

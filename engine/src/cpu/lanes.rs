@@ -1,6 +1,6 @@
 //! Sixteen f32 lanes: the vector that serving's kernels are written in, once, for every instruction set.
 //!
-//! Owns the choice of the instruction set, the trait and its implementations (portable arrays, AVX2, AVX-512). Every
+//! Owns the trait and its implementations (portable arrays, AVX2, AVX-512). Every
 //! operation is exact or correctly rounded, so all give the same bits. Never knows what is computed.
 //!
 //! Kernels are loops and `#[inline(always)]` functions. They hand no closure that computes on lanes to anybody: what is
@@ -18,21 +18,10 @@ use half::{bf16, f16};
 
 use portable::Portable;
 
+use crate::isa::{Isa, Level};
+
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
-
-/// What a kernel is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Isa {
-    /// Portable arrays with the target's baseline instructions.
-    Baseline,
-    /// Pairs of AVX2 registers with FMA and F16C (Haswell, Zen and later).
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// AVX-512 registers with VNNI (Ice Lake, Zen 4 and later).
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
 
 /// A computation over lanes of any implementation. `run` must be `#[inline(always)]`: only then is it compiled with the
 /// instructions of its caller.
@@ -41,56 +30,19 @@ pub(crate) trait Kernel {
 }
 
 impl Isa {
-    /// The best that this processor has.
-    pub(crate) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if has_avx512() {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-                return Self::Avx2;
-            }
-        }
-        Self::Baseline
-    }
-
-    /// Every one that this processor has.
-    #[cfg(test)]
-    pub(crate) fn available() -> Vec<Self> {
-        match Self::detect() {
-            Self::Baseline => vec![Self::Baseline],
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => vec![Self::Baseline, Self::Avx2],
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => vec![Self::Baseline, Self::Avx2, Self::Avx512],
-        }
-    }
-
-    /// Runs `kernel` with this instruction set, which `detect` found.
+    /// Runs `kernel` with this instruction set.
     #[inline]
     pub(crate) fn run(self, kernel: impl Kernel) {
-        match self {
-            Self::Baseline => kernel.run::<Portable>(),
+        match self.level() {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` gives this variant only where the features are there.
-            Self::Avx2 => unsafe { run_avx2(kernel) },
+            // SAFETY: an `Isa` says that the machine has the features.
+            Level::Avx512Vnni => unsafe { run_avx512(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` gives this variant only where the features are there.
-            Self::Avx512 => unsafe { run_avx512(kernel) },
+            // SAFETY: as above.
+            Level::Avx512 | Level::Avx2 => unsafe { run_avx2(kernel) },
+            _ => kernel.run::<Portable>(),
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -5,18 +5,27 @@
 use rayon::prelude::*;
 
 use super::simd::{dot, dot_of_three, mul_add, vectorised};
+use crate::isa::Isa;
 
 /// Rows one task works on. Fixed, because backward sums the weight's gradient per block and then over blocks in order.
 pub(crate) const BLOCK_ROWS: usize = 32;
 
-/// Writes the normed rows of `input`; both are `[rows, weight.len()]`.
-pub(crate) fn forward(input: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
+/// What a norm holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm<'a> {
+    /// `[width]`.
+    pub weight: &'a [f32],
+    pub eps: f32,
+}
+
+/// Writes the normed rows of `input`; both are `[rows, width]`.
+pub(crate) fn forward(isa: Isa, input: &[f32], norm: Norm<'_>, normed: &mut [f32]) {
     assert_eq!(input.len(), normed.len(), "shapes agree");
-    let block = BLOCK_ROWS * weight.len();
+    let block = BLOCK_ROWS * norm.weight.len();
     normed
         .par_chunks_mut(block)
         .zip(input.par_chunks(block))
-        .for_each(|(normed, input)| forward_block(input, weight, eps, normed));
+        .for_each(|(normed, input)| forward_block(isa, input, norm, normed));
 }
 
 /// Elements of `partial` that [`backward`] needs for `rows` rows.
@@ -35,15 +44,15 @@ pub(crate) struct Sums<'a> {
 }
 
 /// Adds both gradients for `d_normed`, the gradient of the normed rows.
-pub(crate) fn backward(input: &[f32], weight: &[f32], eps: f32, d_normed: &[f32], sums: Sums<'_>) {
-    let (width, block) = (weight.len(), BLOCK_ROWS * weight.len());
+pub(crate) fn backward(isa: Isa, input: &[f32], norm: Norm<'_>, d_normed: &[f32], sums: Sums<'_>) {
+    let (width, block) = (norm.weight.len(), BLOCK_ROWS * norm.weight.len());
     let partial = &mut sums.partial[..partial_len(input.len() / width, width)];
     sums.d_input
         .par_chunks_mut(block)
         .zip(partial.par_chunks_mut(width))
         .zip(input.par_chunks(block).zip(d_normed.par_chunks(block)))
         .for_each(|((d_input, partial), (input, d_normed))| {
-            backward_block(input, weight, eps, d_normed, d_input, partial);
+            backward_block(isa, input, norm, d_normed, d_input, partial);
         });
     for partial in partial.chunks_exact(width) {
         sums.d_weight.iter_mut().zip(partial).for_each(|(sum, partial)| *sum += partial);
@@ -51,7 +60,8 @@ pub(crate) fn backward(input: &[f32], weight: &[f32], eps: f32, d_normed: &[f32]
 }
 
 vectorised! {
-    fn forward_block(input: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
+    fn forward_block(input: &[f32], norm: Norm<'_>, normed: &mut [f32]) {
+        let Norm { weight, eps } = norm;
         let width = weight.len();
         for (x, out) in input.chunks_exact(width).zip(normed.chunks_exact_mut(width)) {
             let scale = 1.0 / (dot::<FMA>(x, x) / width as f32 + eps).sqrt();
@@ -63,9 +73,8 @@ vectorised! {
 }
 
 vectorised! {
-    fn backward_block(
-        input: &[f32], weight: &[f32], eps: f32, d_normed: &[f32], d_input: &mut [f32], d_weight: &mut [f32],
-    ) {
+    fn backward_block(input: &[f32], norm: Norm<'_>, d_normed: &[f32], d_input: &mut [f32], d_weight: &mut [f32]) {
+        let Norm { weight, eps } = norm;
         let width = weight.len();
         d_weight.fill(0.0);
         let rows = input.chunks_exact(width).zip(d_normed.chunks_exact(width)).zip(d_input.chunks_exact_mut(width));

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use super::simd::vectorised;
+use crate::isa::Isa;
 
 /// Rows one task turns: enough work to be worth a task, little enough to share out.
 const BLOCK_ROWS: usize = 32;
@@ -55,12 +56,19 @@ impl Angles {
 
 /// Turns, in place, the first `turned` elements (whole heads: queries and keys) of each row of `width` elements.
 /// `positions` has one entry a row.
-pub(crate) fn apply(rows: &mut [f32], (width, turned): (usize, usize), positions: &[u32], angles: &Angles, turn: Turn) {
+pub(crate) fn apply(
+    isa: Isa,
+    rows: &mut [f32],
+    (width, turned): (usize, usize),
+    positions: &[u32],
+    angles: &Angles,
+    turn: Turn,
+) {
     assert_eq!(rows.len(), positions.len() * width, "one position a row");
     rows.par_chunks_mut(BLOCK_ROWS * width).zip(positions.par_chunks(BLOCK_ROWS)).for_each(|(rows, positions)| {
         for (row, position) in rows.chunks_exact_mut(width).zip(positions) {
             let sign = if turn == Turn::Forward { 1.0 } else { -1.0 };
-            turn_heads(&mut row[..turned], angles.row(*position), sign);
+            turn_heads(isa, &mut row[..turned], angles.row(*position), sign);
         }
     });
 }

@@ -3,7 +3,8 @@
 //! The right matrix and the result are dense and row-major; the left one may be read transposed, since its elements are
 //! broadcast. Each element is summed over `k` in order, so its bits depend on nothing else in the matrices.
 
-use super::simd::mul_add;
+use super::simd::{mul_add, vectorised};
+use crate::isa::{Isa, Level};
 
 /// The left matrix: element (i, k) is `values[i * row + k * column]`.
 #[derive(Clone, Copy)]
@@ -22,38 +23,39 @@ pub(super) struct Sizes {
 }
 
 /// Writes `out[m, n] = left x right`.
-pub(super) fn multiply(out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
-    run::<false>(out, left, right, sizes);
+pub(super) fn multiply(isa: Isa, out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
+    run::<false>(isa, out, left, right, sizes);
 }
 
 /// Adds `left x right` to `out[m, n]`.
-pub(super) fn multiply_add(out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
-    run::<true>(out, left, right, sizes);
+pub(super) fn multiply_add(isa: Isa, out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
+    run::<true>(isa, out, left, right, sizes);
 }
 
-fn run<const ADD: bool>(out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
+fn run<const ADD: bool>(isa: Isa, out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes) {
     let Sizes { m, n, k } = sizes;
     assert!(m > 0 && n > 0 && k > 0, "no size is zero");
     assert!(out.len() >= m * n && right.len() >= k * n, "matrices hold what the sizes say");
     assert!(left.values.len() > (m - 1) * left.row + (k - 1) * left.column, "the left matrix too");
-    #[cfg(target_arch = "x86_64")]
-    if super::simd::has_avx512() {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has AVX-512, and by the assertions every element lies inside its slice.
-        return unsafe { avx512::run::<ADD>(out, left, right, sizes) };
+        Level::Avx512 | Level::Avx512Vnni => unsafe { avx512::run::<ADD>(out, left, right, sizes) },
+        _ => by_rows(isa, out, left, right, sizes, ADD),
     }
-    portable::<ADD>(out, left, right, sizes);
 }
 
-/// Row by row, with the loop over columns inside, which every compiler vectorises.
-fn portable<const ADD: bool>(out: &mut [f32], left: Left<'_>, right: &[f32], Sizes { m, n, k }: Sizes) {
-    const FMA: bool = cfg!(target_arch = "aarch64");
-    for (i, out) in out.chunks_exact_mut(n).take(m).enumerate() {
-        if !ADD {
-            out.fill(0.0);
-        }
-        for (depth, right) in right.chunks_exact(n).take(k).enumerate() {
-            let factor = left.values[i * left.row + depth * left.column];
-            out.iter_mut().zip(right).for_each(|(out, right)| *out = mul_add::<FMA>(factor, *right, *out));
+vectorised! {
+    /// Row by row, with the loop over columns inside, which every compiler vectorises.
+    fn by_rows(out: &mut [f32], left: Left<'_>, right: &[f32], sizes: Sizes, add: bool) {
+        for (i, out) in out.chunks_exact_mut(sizes.n).take(sizes.m).enumerate() {
+            if !add {
+                out.fill(0.0);
+            }
+            for (depth, right) in right.chunks_exact(sizes.n).take(sizes.k).enumerate() {
+                let factor = left.values[i * left.row + depth * left.column];
+                out.iter_mut().zip(right).for_each(|(out, right)| *out = mul_add::<FMA>(factor, *right, *out));
+            }
         }
     }
 }
@@ -163,23 +165,20 @@ mod tests {
                 let (values, right, start) = (noise(1, m * k), noise(2, k * n), noise(3, m * n));
                 let (row, column) = if transposed { (1, m) } else { (k, 1) };
                 let left = Left { values: &values, row, column };
-                let (mut written, mut added) = (vec![f32::NAN; m * n], start.clone());
-                multiply(&mut written, left, &right, Sizes { m, n, k });
-                multiply_add(&mut added, left, &right, Sizes { m, n, k });
-                let (mut plain, mut plain_added) = (vec![f32::NAN; m * n], start.clone());
-                portable::<false>(&mut plain, left, &right, Sizes { m, n, k });
-                portable::<true>(&mut plain_added, left, &right, Sizes { m, n, k });
-                for at in 0..m * n {
-                    let term = |depth| {
-                        let left = f64::from(values[at / n * row + depth * column]);
-                        left * f64::from(right[depth * n + at % n])
-                    };
-                    let want: f64 = (0..k).map(term).sum();
-                    for (have, base) in
-                        [(written[at], 0.0), (added[at], start[at]), (plain[at], 0.0), (plain_added[at], start[at])]
-                    {
-                        let error = (f64::from(have) - f64::from(base) - want).abs();
-                        assert!(error < 1e-5, "{m} x {n} x {k} at {at}: {have} is off by {error:.1e}");
+                for isa in Isa::available() {
+                    let (mut written, mut added) = (vec![f32::NAN; m * n], start.clone());
+                    multiply(isa, &mut written, left, &right, Sizes { m, n, k });
+                    multiply_add(isa, &mut added, left, &right, Sizes { m, n, k });
+                    for at in 0..m * n {
+                        let term = |depth| {
+                            let left = f64::from(values[at / n * row + depth * column]);
+                            left * f64::from(right[depth * n + at % n])
+                        };
+                        let want: f64 = (0..k).map(term).sum();
+                        for (have, base) in [(written[at], 0.0), (added[at], start[at])] {
+                            let error = (f64::from(have) - f64::from(base) - want).abs();
+                            assert!(error < 1e-5, "{isa}: {m} x {n} x {k} at {at}: {have} is off by {error:.1e}");
+                        }
                     }
                 }
             }

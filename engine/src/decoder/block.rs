@@ -10,16 +10,19 @@ use crate::{
     config::ModelConfig,
     cpu::{
         attention::{self, Inputs},
-        linear, rms_norm,
+        linear,
+        rms_norm::{self, Norm},
         rope::{self, Turn},
         swiglu,
     },
+    isa::Isa,
     layout::BlockRanges,
 };
 
-/// Sizes and constants of every block.
+/// Sizes and constants of every block, and the instructions it computes with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockShape {
+    pub isa: Isa,
     pub hidden: usize,
     pub ffn: usize,
     pub heads: attention::Shape,
@@ -34,8 +37,8 @@ pub(super) struct Block<'a> {
 }
 
 impl BlockShape {
-    pub(super) fn new(config: &ModelConfig, heads: attention::Shape) -> Self {
-        Self { hidden: config.hidden_size, ffn: config.intermediate_size, heads, eps: config.rms_norm_eps as f32 }
+    pub(super) fn new(config: &ModelConfig, heads: attention::Shape, isa: Isa) -> Self {
+        Self { isa, hidden: config.hidden_size, ffn: config.intermediate_size, heads, eps: config.rms_norm_eps as f32 }
     }
 
     fn q_size(&self) -> usize {
@@ -63,6 +66,10 @@ impl Block<'_> {
         &self.weights[range.clone()]
     }
 
+    fn norm(&self, range: &Range<usize>) -> Norm<'_> {
+        Norm { weight: self.weight(range), eps: self.shape.eps }
+    }
+
     /// From the residual stream in `kept.residual` to that after the block, in `next_residual`.
     pub(super) fn forward(
         &self,
@@ -75,7 +82,8 @@ impl Block<'_> {
             self.project_qkv(kept, work, &chunk);
         }
         let shape = &self.shape.heads;
-        let inputs = Inputs { qkv: &kept.qkv[..rows * shape.qkv_width()], starts: &work.starts[..rows] };
+        let inputs =
+            Inputs { isa: self.shape.isa, qkv: &kept.qkv[..rows * shape.qkv_width()], starts: &work.starts[..rows] };
         let outputs = attention::Outputs {
             attention: &mut kept.attention[..rows * self.shape.q_size()],
             log_sum_exp: &mut kept.log_sum_exp[..rows * shape.heads],
@@ -90,22 +98,32 @@ impl Block<'_> {
     fn project_qkv(&self, kept: &mut BlockActivations, work: &mut Workspace, chunk: &Range<usize>) {
         let hidden = self.shape.hidden;
         let normed = &mut work.normed[..chunk.len() * hidden];
-        rms_norm::forward(
-            &kept.residual[rows_of(chunk, hidden)],
-            self.weight(&self.ranges.input_norm),
-            self.shape.eps,
-            normed,
-        );
+        let residual = &kept.residual[rows_of(chunk, hidden)];
+        rms_norm::forward(self.shape.isa, residual, self.norm(&self.ranges.input_norm), normed);
         let qkv = &mut kept.qkv[rows_of(chunk, self.shape.heads.qkv_width())];
-        linear::forward(normed, self.weight(&self.ranges.qkv), qkv, hidden);
-        rope::apply(qkv, self.shape.rotated(), &work.positions[chunk.clone()], &work.angles, Turn::Forward);
+        linear::forward(self.shape.isa, normed, self.weight(&self.ranges.qkv), qkv, hidden);
+        rope::apply(
+            self.shape.isa,
+            qkv,
+            self.shape.rotated(),
+            &work.positions[chunk.clone()],
+            &work.angles,
+            Turn::Forward,
+        );
     }
 
     fn close_attention(&self, kept: &mut BlockActivations, chunk: &Range<usize>) {
         let rows = rows_of(chunk, self.shape.hidden);
         let (before, after) = (&kept.residual[rows.clone()], &mut kept.mid_residual[rows]);
         let attention = &kept.attention[rows_of(chunk, self.shape.q_size())];
-        linear::forward_onto(before, attention, self.weight(&self.ranges.o), after, self.shape.q_size());
+        linear::forward_onto(
+            self.shape.isa,
+            before,
+            attention,
+            self.weight(&self.ranges.o),
+            after,
+            self.shape.q_size(),
+        );
     }
 
     fn feed_forward(
@@ -118,13 +136,13 @@ impl Block<'_> {
         let (hidden, ffn) = (self.shape.hidden, self.shape.ffn);
         let residual = &kept.mid_residual[rows_of(chunk, hidden)];
         let normed = &mut work.normed[..chunk.len() * hidden];
-        rms_norm::forward(residual, self.weight(&self.ranges.post_norm), self.shape.eps, normed);
+        rms_norm::forward(self.shape.isa, residual, self.norm(&self.ranges.post_norm), normed);
         let gate_up = &mut kept.gate_up[rows_of(chunk, 2 * ffn)];
-        linear::forward(normed, self.weight(&self.ranges.gate_up), gate_up, hidden);
+        linear::forward(self.shape.isa, normed, self.weight(&self.ranges.gate_up), gate_up, hidden);
         let activated = &mut work.activated[..chunk.len() * ffn];
-        swiglu::forward(gate_up, activated, ffn);
+        swiglu::forward(self.shape.isa, gate_up, activated, ffn);
         let next = &mut next_residual[rows_of(chunk, hidden)];
-        linear::forward_onto(residual, activated, self.weight(&self.ranges.down), next, ffn);
+        linear::forward_onto(self.shape.isa, residual, activated, self.weight(&self.ranges.down), next, ffn);
     }
 
     /// Turns `work.d_residual`, the gradient after the block, into that before it, and adds to the weights' `gradients`.
@@ -134,7 +152,8 @@ impl Block<'_> {
             self.close_attention_backward(kept, work, gradients, &chunk);
         }
         let shape = &self.shape.heads;
-        let inputs = Inputs { qkv: &kept.qkv[..rows * shape.qkv_width()], starts: &work.starts[..rows] };
+        let inputs =
+            Inputs { isa: self.shape.isa, qkv: &kept.qkv[..rows * shape.qkv_width()], starts: &work.starts[..rows] };
         let attention = attention::Gradients {
             attention: &kept.attention[..rows * self.shape.q_size()],
             log_sum_exp: &kept.log_sum_exp[..rows * shape.heads],
@@ -158,9 +177,9 @@ impl Block<'_> {
         let d_output = &mut work.d_residual[rows_of(chunk, hidden)];
         let activated = &mut work.activated[..chunk.len() * ffn];
         let d_gate_up = &mut work.d_gate_up[..chunk.len() * 2 * ffn];
-        linear::input_gradient(d_output, self.weight(&ranges.down), activated, ffn);
-        swiglu::backward_and_output(&kept.gate_up[rows_of(chunk, 2 * ffn)], activated, d_gate_up, ffn);
-        linear::weight_gradient(d_output, activated, &mut gradients[ranges.down.clone()], ffn);
+        linear::input_gradient(self.shape.isa, d_output, self.weight(&ranges.down), activated, ffn);
+        swiglu::backward_and_output(self.shape.isa, &kept.gate_up[rows_of(chunk, 2 * ffn)], activated, d_gate_up, ffn);
+        linear::weight_gradient(self.shape.isa, d_output, activated, &mut gradients[ranges.down.clone()], ffn);
         let layer = NormedLinear {
             norm: &ranges.post_norm,
             linear: &ranges.gate_up,
@@ -186,8 +205,8 @@ impl Block<'_> {
         let d_output = &work.d_residual[rows_of(chunk, self.shape.hidden)];
         let attention = &kept.attention[rows_of(chunk, q_size)];
         let d_attention = &mut work.d_attention[rows_of(chunk, q_size)];
-        linear::input_gradient(d_output, self.weight(&self.ranges.o), d_attention, q_size);
-        linear::weight_gradient(d_output, attention, &mut gradients[self.ranges.o.clone()], q_size);
+        linear::input_gradient(self.shape.isa, d_output, self.weight(&self.ranges.o), d_attention, q_size);
+        linear::weight_gradient(self.shape.isa, d_output, attention, &mut gradients[self.ranges.o.clone()], q_size);
     }
 
     fn project_qkv_backward(
@@ -198,7 +217,14 @@ impl Block<'_> {
         chunk: &Range<usize>,
     ) {
         let d_qkv = &mut work.d_qkv[rows_of(chunk, self.shape.heads.qkv_width())];
-        rope::apply(d_qkv, self.shape.rotated(), &work.positions[chunk.clone()], &work.angles, Turn::Backward);
+        rope::apply(
+            self.shape.isa,
+            d_qkv,
+            self.shape.rotated(),
+            &work.positions[chunk.clone()],
+            &work.angles,
+            Turn::Backward,
+        );
         let layer = NormedLinear {
             norm: &self.ranges.input_norm,
             linear: &self.ranges.qkv,
@@ -221,15 +247,15 @@ impl Block<'_> {
         scratch: NormScratch<'_>,
         gradients: &mut [f32],
     ) {
-        let (hidden, eps, norm) = (self.shape.hidden, self.shape.eps, self.weight(layer.norm));
+        let (hidden, norm) = (self.shape.hidden, self.norm(layer.norm));
         let normed = &mut scratch.normed[..layer.input.len()];
         let d_normed = &mut scratch.d_normed[..layer.input.len()];
-        rms_norm::forward(layer.input, norm, eps, normed);
-        linear::weight_gradient(d_output, normed, &mut gradients[layer.linear.clone()], hidden);
-        linear::input_gradient(d_output, self.weight(layer.linear), d_normed, hidden);
+        rms_norm::forward(self.shape.isa, layer.input, norm, normed);
+        linear::weight_gradient(self.shape.isa, d_output, normed, &mut gradients[layer.linear.clone()], hidden);
+        linear::input_gradient(self.shape.isa, d_output, self.weight(layer.linear), d_normed, hidden);
         let d_weight = &mut gradients[layer.norm.clone()];
         let sums = rms_norm::Sums { d_input: scratch.d_input, d_weight, partial: scratch.partial };
-        rms_norm::backward(layer.input, norm, eps, d_normed, sums);
+        rms_norm::backward(self.shape.isa, layer.input, norm, d_normed, sums);
     }
 }
 

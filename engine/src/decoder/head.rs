@@ -3,11 +3,14 @@
 use std::ops::Range;
 
 use super::{
-    block::{chunks, rows_of},
+    block::{BlockShape, chunks, rows_of},
     buffers::Workspace,
 };
 use crate::{
-    cpu::{cross_entropy, linear, rms_norm},
+    cpu::{
+        cross_entropy, linear,
+        rms_norm::{self, Norm},
+    },
     layout::ParamLayout,
 };
 
@@ -15,14 +18,17 @@ use crate::{
 pub(super) struct Head<'a> {
     pub layout: &'a ParamLayout,
     pub weights: &'a [f32],
-    pub hidden: usize,
-    pub eps: f32,
+    pub shape: &'a BlockShape,
     pub chunk_rows: usize,
 }
 
 impl Head<'_> {
     fn vocab_size(&self) -> usize {
-        self.layout.head.len() / self.hidden
+        self.layout.head.len() / self.shape.hidden
+    }
+
+    fn norm(&self) -> Norm<'_> {
+        Norm { weight: &self.weights[self.layout.final_norm.clone()], eps: self.shape.eps }
     }
 
     /// Writes `work.nll` for the residual stream after the last block.
@@ -30,7 +36,7 @@ impl Head<'_> {
         for chunk in chunks(targets.len(), self.chunk_rows) {
             self.logits(residual, work, &chunk);
             let logits = &mut work.logits[..chunk.len() * self.vocab_size()];
-            cross_entropy::forward(logits, &targets[chunk.clone()], &mut work.nll[chunk]);
+            cross_entropy::forward(self.shape.isa, logits, &targets[chunk.clone()], &mut work.nll[chunk]);
         }
     }
 
@@ -42,28 +48,28 @@ impl Head<'_> {
         work: &mut Workspace,
         gradients: &mut [f32],
     ) {
-        let (hidden, norm) = (self.hidden, &self.weights[self.layout.final_norm.clone()]);
+        let BlockShape { isa, hidden, .. } = *self.shape;
         for chunk in chunks(targets.len(), self.chunk_rows) {
             self.logits(residual, work, &chunk);
             let logits = &mut work.logits[..chunk.len() * self.vocab_size()];
-            cross_entropy::forward_backward(logits, &targets[chunk.clone()], &mut work.nll[chunk.clone()]);
+            cross_entropy::forward_backward(isa, logits, &targets[chunk.clone()], &mut work.nll[chunk.clone()]);
             let normed = &work.normed[..chunk.len() * hidden];
             let d_normed = &mut work.d_normed[..chunk.len() * hidden];
-            linear::weight_gradient(logits, normed, &mut gradients[self.layout.head.clone()], hidden);
-            linear::input_gradient(logits, &self.weights[self.layout.head.clone()], d_normed, hidden);
+            linear::weight_gradient(isa, logits, normed, &mut gradients[self.layout.head.clone()], hidden);
+            linear::input_gradient(isa, logits, &self.weights[self.layout.head.clone()], d_normed, hidden);
             let d_input = &mut work.d_residual[rows_of(&chunk, hidden)];
             d_input.fill(0.0);
             let d_weight = &mut gradients[self.layout.final_norm.clone()];
             let sums = rms_norm::Sums { d_input, d_weight, partial: &mut work.norm_partial };
-            rms_norm::backward(&residual[rows_of(&chunk, hidden)], norm, self.eps, d_normed, sums);
+            rms_norm::backward(isa, &residual[rows_of(&chunk, hidden)], self.norm(), d_normed, sums);
         }
     }
 
     fn logits(&self, residual: &[f32], work: &mut Workspace, chunk: &Range<usize>) {
-        let normed = &mut work.normed[..chunk.len() * self.hidden];
-        let norm = &self.weights[self.layout.final_norm.clone()];
-        rms_norm::forward(&residual[rows_of(chunk, self.hidden)], norm, self.eps, normed);
+        let BlockShape { isa, hidden, .. } = *self.shape;
+        let normed = &mut work.normed[..chunk.len() * hidden];
+        rms_norm::forward(isa, &residual[rows_of(chunk, hidden)], self.norm(), normed);
         let logits = &mut work.logits[..chunk.len() * self.vocab_size()];
-        linear::forward(normed, &self.weights[self.layout.head.clone()], logits, self.hidden);
+        linear::forward(isa, normed, &self.weights[self.layout.head.clone()], logits, hidden);
     }
 }

@@ -6,7 +6,10 @@
 use rayon::prelude::*;
 
 use super::BLOCK_LEN;
-use crate::cpu::lanes::{Isa, Kernel, LANES, Lanes};
+use crate::{
+    cpu::lanes::{Kernel, LANES, Lanes},
+    isa::Isa,
+};
 
 /// Blocks that one task quantises; below this a task costs more than it saves.
 const BLOCKS_PER_TASK: usize = 256;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::product::Tile;
 use super::{Activations, Matrix, PANEL_ROWS};
-use crate::cpu::lanes::Isa;
+use crate::isa::Isa;
 
 /// Activation rows of one task when there are many: its quants stay in the first-level cache beside a panel.
 const ROWS_PER_TASK: usize = 32;

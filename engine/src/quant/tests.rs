@@ -4,7 +4,7 @@ use half::f16;
 
 use super::testing::{noise, stored};
 use super::*;
-use crate::cpu::lanes::Isa;
+use crate::isa::Isa;
 
 const ALL: [Format; 6] = [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_1];
 
@@ -113,7 +113,7 @@ fn every_instruction_set_gives_the_same_bits() {
             Linear::new(vec![matrix.clone()]).with_isa(isa).forward(&mut input, &mut Vec::new(), &mut out);
             out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
         };
-        let expected = run(Isa::Baseline);
+        let expected = run(Isa::PORTABLE);
         for isa in Isa::available() {
             assert_eq!(run(isa), expected, "{format:?} {isa:?}");
         }

@@ -10,7 +10,10 @@
 use rayon::prelude::*;
 
 use super::kv_cache::{Geometry, KvCache, LayerCache, Layers};
-use crate::cpu::lanes::{Element, Isa, Kernel, LANES, Lanes, exp};
+use crate::{
+    cpu::lanes::{Element, Kernel, LANES, Lanes, exp},
+    isa::Isa,
+};
 
 /// Multiplications of one task: some ten microseconds, well above the cost of starting it.
 const WORK_PER_TASK: usize = 1 << 19;

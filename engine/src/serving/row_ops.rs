@@ -7,7 +7,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::lanes::{Isa, Kernel, LANES, Lanes, exp};
+use crate::{
+    cpu::lanes::{Kernel, LANES, Lanes, exp},
+    isa::Isa,
+};
 
 /// Rows of one task; one row takes about a microsecond, a task should take more than its start.
 const ROWS_PER_TASK: usize = 8;

@@ -10,7 +10,7 @@ use super::attention::{self, Row};
 use super::kv_cache::KvCache;
 use super::model::{Layer, ServingModel};
 use super::row_ops::{Norm, Rotations, add_and_norm, swiglu};
-use crate::cpu::lanes::Isa;
+use crate::isa::Isa;
 use crate::quant::Activations;
 
 /// Rows that one task rotates: a row takes a fraction of a microsecond.

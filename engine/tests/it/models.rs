@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bedplate_engine::{
-    Batch, BatchShape, Decoder, Gradients, IGNORED_TARGET, LossSum, ModelConfig, ParamLayout, Weights,
+    Batch, BatchShape, Decoder, Gradients, IGNORED_TARGET, Isa, LossSum, ModelConfig, ParamLayout, Weights,
 };
 
 /// A model whose sizes are powers of nothing, so that every loop has a tail.
@@ -73,10 +73,15 @@ pub fn decoder_for(config: &ModelConfig, batch: &Batch) -> Decoder {
     Decoder::new(config, shape).expect("the config and the shape are valid")
 }
 
-/// Loss and gradients of one batch.
+/// Loss and gradients of one batch with the processor's best instructions.
 pub fn run(config: &ModelConfig, weights: &Weights, batch: &Batch) -> (LossSum, Gradients) {
+    run_on(Isa::detect(), config, weights, batch)
+}
+
+/// Loss and gradients of one batch.
+pub fn run_on(isa: Isa, config: &ModelConfig, weights: &Weights, batch: &Batch) -> (LossSum, Gradients) {
     let mut gradients = Gradients::zeros(weights.layout().clone());
-    let loss = decoder_for(config, batch).loss_and_gradients(weights, batch, &mut gradients);
+    let loss = decoder_for(config, batch).with_isa(isa).loss_and_gradients(weights, batch, &mut gradients);
     (loss, gradients)
 }
 

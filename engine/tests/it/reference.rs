@@ -1,5 +1,5 @@
 //! The decoder's formulas in f64, one document and one token at a time, with none of the engine's code but the names and
-//! ranges of the weights. Gradients come from central differences.
+//! ranges of the weights. Gradients come from central differences. Says also how far f32 arithmetic may stray from them.
 
 use bedplate_engine::{Batch, IGNORED_TARGET, ModelConfig, ParamLayout};
 use rayon::prelude::*;
@@ -12,38 +12,63 @@ pub struct Reference<'a> {
 
 type Rows = Vec<Vec<f64>>;
 
+/// A gradient at some weights.
+pub struct Gradient {
+    pub values: Vec<f64>,
+    /// For each value the sum of the magnitudes of what it is a sum of: one term for each target of the batch.
+    pub magnitudes: Vec<f64>,
+}
+
 impl Reference<'_> {
     /// Sum of the negative log-likelihoods of a batch: its documents alone, one after another.
     pub fn loss(&self, weights: &[f64], batch: &Batch) -> f64 {
+        self.losses(weights, batch).iter().sum()
+    }
+
+    /// The negative log-likelihood of each target.
+    fn losses(&self, weights: &[f64], batch: &Batch) -> Vec<f64> {
         let length = batch.tokens.len() / batch.segment_lengths.len();
-        let mut sum = 0.0;
+        let mut losses = Vec::new();
         for (sequence, lengths) in batch.segment_lengths.iter().enumerate() {
             let mut start = sequence * length;
             for document in lengths.iter().map(|length| *length as usize) {
                 let rows = start..start + document;
-                sum += self.document_loss(weights, &batch.tokens[rows.clone()], &batch.targets[rows]);
+                losses.extend(self.document_losses(weights, &batch.tokens[rows.clone()], &batch.targets[rows]));
                 start += document;
             }
         }
-        sum
+        losses
     }
 
     /// Gradient of [`Reference::loss`] at the weights `places`, by central differences.
-    pub fn gradient(&self, weights: &[f64], batch: &Batch, places: &[usize]) -> Vec<f64> {
+    pub fn gradient(&self, weights: &[f64], batch: &Batch, places: &[usize]) -> Gradient {
         const STEP: f64 = 1e-5;
         let difference = |point: &mut Vec<f64>, place: &usize| {
             let start = point[*place];
             point[*place] = start + STEP;
-            let above = self.loss(point, batch);
+            let above = self.losses(point, batch);
             point[*place] = start - STEP;
-            let below = self.loss(point, batch);
+            let below = self.losses(point, batch);
             point[*place] = start;
-            (above - below) / (2.0 * STEP)
+            let terms = above.iter().zip(below).map(|(above, below)| (above - below) / (2.0 * STEP));
+            terms.fold((0.0, 0.0), |(value, magnitude), term: f64| (value + term, magnitude + term.abs()))
         };
-        places.par_iter().map_init(|| weights.to_vec(), difference).collect()
+        let (values, magnitudes) = places.par_iter().map_init(|| weights.to_vec(), difference).unzip();
+        Gradient { values, magnitudes }
     }
 
-    fn document_loss(&self, weights: &[f64], tokens: &[u32], targets: &[u32]) -> f64 {
+    /// Additions that one term of a gradient goes through in f32: those of the forward pass, about as many backward, and
+    /// the sum over the rows of the batch. Every sum of the model counts with its length.
+    pub fn additions(&self, batch: &Batch) -> usize {
+        let ModelConfig { hidden_size: hidden, intermediate_size: ffn, head_dim, .. } = *self.config;
+        let length = batch.tokens.len() / batch.segment_lengths.len();
+        let attention = head_dim + 2 * length + self.config.num_attention_heads * head_dim;
+        let block = 2 * (hidden + hidden) + attention + ffn;
+        let head = hidden + hidden + self.config.vocab_size;
+        2 * (self.config.num_hidden_layers * block + head) + batch.tokens.len()
+    }
+
+    fn document_losses(&self, weights: &[f64], tokens: &[u32], targets: &[u32]) -> Vec<f64> {
         let table = self.tensor(weights, "model.embed_tokens.weight");
         let hidden = self.config.hidden_size;
         let mut stream: Rows =
@@ -59,7 +84,7 @@ impl Reference<'_> {
             let logits = multiply(self.tensor(weights, head), &normed);
             logits.iter().map(|logit| logit.exp()).sum::<f64>().ln() - logits[*target as usize]
         })
-        .sum()
+        .collect()
     }
 
     fn attention(&self, weights: &[f64], layer: usize, stream: &mut Rows) {

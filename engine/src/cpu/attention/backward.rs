@@ -84,7 +84,8 @@ impl<'a> Group<'a> {
         let (length, head_dim) = (shape.sequence_length, shape.head_dim);
         let rows = sequence * length..(sequence + 1) * length;
         let whole_rows = |values: &'a [f32], width: usize| &values[rows.start * width..rows.end * width];
-        let inputs = Inputs { qkv: whole_rows(inputs.qkv, shape.qkv_width()), starts: &inputs.starts[rows.clone()] };
+        let qkv = whole_rows(inputs.qkv, shape.qkv_width());
+        let inputs = Inputs { qkv, starts: &inputs.starts[rows.clone()], ..inputs };
         let saved = Saved {
             attention: whole_rows(saved.attention, shape.heads * head_dim),
             log_sum_exp: whole_rows(saved.log_sum_exp, shape.heads),
@@ -158,33 +159,33 @@ impl<'a> Group<'a> {
         self.qkv_head(head).copy(tile * TILE, self.shape.scale(), self.queries);
         d_output.copy(tile * TILE, 1.0, self.d_output);
         for (index, sum) in self.along[..rows].iter_mut().enumerate() {
-            *sum = along(d_output.row(tile * TILE + index), output.row(tile * TILE + index));
+            *sum = along(self.inputs.isa, d_output.row(tile * TILE + index), output.row(tile * TILE + index));
         }
         self.d_queries.fill(0.0);
     }
 
     /// One tile of queries against one tile of keys.
     fn pair(&mut self, head: usize, (tile, key_tile): (usize, usize), rows: usize) {
-        let head_dim = self.shape.head_dim;
+        let (isa, head_dim) = (self.inputs.isa, self.shape.head_dim);
         let block = key_tile * TILE * head_dim..(key_tile + 1) * TILE * head_dim;
         let by_keys = Sizes { m: rows, n: TILE, k: head_dim };
         let to_keys = Sizes { m: TILE, n: head_dim, k: rows };
         let rows_of = |values| Left { values, row: head_dim, column: 1 };
-        multiply(self.probabilities, rows_of(&*self.queries), &self.keys_transposed[block.clone()], by_keys);
+        multiply(isa, self.probabilities, rows_of(&*self.queries), &self.keys_transposed[block.clone()], by_keys);
         let mut visible = [Visible::new(0, 0, 0); TILE];
         for (index, visible) in visible[..rows].iter_mut().enumerate() {
             let position = tile * TILE + index;
             *visible = Visible::new(position, self.inputs.starts[position], key_tile);
         }
         let log_sum_exp = &self.saved.log_sum_exp[head * self.shape.sequence_length + tile * TILE..][..rows];
-        probabilities(self.probabilities, &visible[..rows], log_sum_exp);
+        probabilities(isa, self.probabilities, &visible[..rows], log_sum_exp);
         let transposed = |values| Left { values, row: 1, column: TILE };
-        multiply_add(&mut self.d_values[block.clone()], transposed(&*self.probabilities), self.d_output, to_keys);
-        multiply(self.d_scores, rows_of(&*self.d_output), &self.values_transposed[block.clone()], by_keys);
-        score_gradients(self.d_scores, self.probabilities, &self.along[..rows]);
+        multiply_add(isa, &mut self.d_values[block.clone()], transposed(&*self.probabilities), self.d_output, to_keys);
+        multiply(isa, self.d_scores, rows_of(&*self.d_output), &self.values_transposed[block.clone()], by_keys);
+        score_gradients(isa, self.d_scores, self.probabilities, &self.along[..rows]);
         let d_scores = Left { values: &*self.d_scores, row: TILE, column: 1 };
-        multiply_add(self.d_queries, d_scores, &self.keys[block.clone()], Sizes { m: rows, n: head_dim, k: TILE });
-        multiply_add(&mut self.d_keys[block], transposed(&*self.d_scores), self.queries, to_keys);
+        multiply_add(isa, self.d_queries, d_scores, &self.keys[block.clone()], Sizes { m: rows, n: head_dim, k: TILE });
+        multiply_add(isa, &mut self.d_keys[block], transposed(&*self.d_scores), self.queries, to_keys);
     }
 
     fn write_keys_and_values(&self, kv_head: usize, d_qkv: &SharedSlice<'_>) {

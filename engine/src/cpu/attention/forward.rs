@@ -4,9 +4,12 @@ use rayon::prelude::*;
 
 use super::tiles::{HeadColumns, Running, Visible, absorb, carve};
 use super::{Inputs, Shape, TILE};
-use crate::cpu::{
-    shared::SharedSlice,
-    tile::{Left, Sizes, multiply, multiply_add},
+use crate::{
+    cpu::{
+        shared::SharedSlice,
+        tile::{Left, Sizes, multiply, multiply_add},
+    },
+    isa::Isa,
 };
 
 /// What forward writes.
@@ -46,6 +49,7 @@ pub(crate) fn forward(inputs: Inputs<'_>, outputs: Outputs<'_>, scratch: &mut [f
 struct Group<'a> {
     shape: &'a Shape,
     sequence: usize,
+    isa: Isa,
     qkv: &'a [f32],
     starts: &'a [u32],
     keys_transposed: &'a mut [f32],
@@ -70,6 +74,7 @@ impl<'a> Group<'a> {
         Self {
             shape,
             sequence,
+            isa: inputs.isa,
             qkv,
             starts: &inputs.starts[sequence * length..][..length],
             keys_transposed,
@@ -116,7 +121,7 @@ impl<'a> Group<'a> {
         let size = head_dim * TILE;
         let keys = &self.keys_transposed[key_tile * size..][..size];
         let queries = Left { values: self.queries, row: head_dim, column: 1 };
-        multiply(self.scores, queries, keys, Sizes { m: rows, n: TILE, k: head_dim });
+        multiply(self.isa, self.scores, queries, keys, Sizes { m: rows, n: TILE, k: head_dim });
         let mut visible = [Visible::new(0, 0, 0); TILE];
         for (index, visible) in visible[..rows].iter_mut().enumerate() {
             let position = tile * TILE + index;
@@ -124,9 +129,9 @@ impl<'a> Group<'a> {
         }
         let output = &mut self.output[..rows * head_dim];
         let running = Running { largest: self.largest, sums: self.sums, output };
-        absorb(self.scores, &visible[..rows], running);
+        absorb(self.isa, self.scores, &visible[..rows], running);
         let weights = Left { values: self.scores, row: TILE, column: 1 };
         let values = &self.values[key_tile * size..][..size];
-        multiply_add(self.output, weights, values, Sizes { m: rows, n: head_dim, k: TILE });
+        multiply_add(self.isa, self.output, weights, values, Sizes { m: rows, n: head_dim, k: TILE });
     }
 }

@@ -1,6 +1,6 @@
 //! Lanes as one AVX-512 register.
 //!
-//! Values of this type are made only inside `run_avx512`, which `Isa::detect` guards: that is why calling the
+//! Values of this type are made only inside `run_avx512`, which an `Isa` guards: that is why calling the
 //! instructions is sound everywhere in this file.
 
 use std::arch::x86_64::*;
@@ -11,7 +11,7 @@ use super::{LANES, Lanes};
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512);
 
-/// Calls instructions whose features `Isa::detect` found; see the top of the file.
+/// Calls instructions whose features an `Isa` vouches for; see the top of the file.
 macro_rules! detected {
     ($instructions:expr) => {{
         // SAFETY: reached only through `run_avx512`, after the features were detected; loads and stores are unaligned
