@@ -27,12 +27,14 @@ use rayon::prelude::*;
 
 pub use handle::{EngineHandle, EngineState};
 use handle::{Shared, Submission};
+pub use live::{Delivery, FinishReason, GeneratedToken};
 use live::{Drawn, Live};
-pub use live::{FinishReason, GeneratedToken};
 
 use crate::{
     block_manager::BlockManager,
+    error::ApiError,
     metrics::Metrics,
+    sampling::NotFinite,
     scheduler::{RequestId, Scheduler, SchedulerConfig, Step},
 };
 
@@ -200,7 +202,7 @@ impl Engine {
     }
 
     /// Runs the model over the step and draws a token for each sequence that reached its end, in the step's order.
-    fn compute(&mut self, step: &Step) -> BTreeMap<RequestId, Drawn> {
+    fn compute(&mut self, step: &Step) -> BTreeMap<RequestId, Result<Drawn, NotFinite>> {
         let Self { scheduler, live, cache, runner, vocab_size, .. } = self;
         let sequences = step.scheduled.iter().map(|scheduled| {
             let sequence = scheduler.running(scheduled.id).expect("what was scheduled runs until it is committed");
@@ -229,13 +231,23 @@ impl Engine {
     }
 
     /// Hands out the tokens of a step and ends what is finished.
-    fn commit(&mut self, step: &Step, drawn: &BTreeMap<RequestId, Drawn>) {
+    fn commit(&mut self, step: &Step, drawn: &BTreeMap<RequestId, Result<Drawn, NotFinite>>) {
         let Self { scheduler, live, metrics, eos_token_ids, .. } = self;
         scheduler.commit(step, |id| {
             let (drawn, request) = (drawn.get(&id)?, live.get_mut(&id)?);
             if request.num_generated() == 0 {
                 metrics.prompt_computed(request.prompt_len());
             }
+            let drawn = match drawn {
+                Ok(drawn) => drawn,
+                Err(NotFinite) => {
+                    tracing::error!(request = id, "the model computes NaN or infinite logits; the request ends");
+                    metrics.corrupted();
+                    request.fail(ApiError::NotFinite);
+                    live.remove(&id);
+                    return None;
+                }
+            };
             metrics.generated_token();
             let finish = request.deliver(drawn, eos_token_ids.contains(&drawn.token));
             if finish.is_some() {

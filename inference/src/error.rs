@@ -2,8 +2,8 @@
 //!
 //! Owns the words and their kind. How a kind looks on the wire is written in `http/error.rs` and `grpc.rs`, once each.
 
-/// Seconds a client is asked to wait before it tries again where the queue is full: a few answers' time, and far below
-/// what clients give up after.
+/// Seconds a client is asked to wait before it tries again: a few answers' time. openai-python reads 0 as "not said" and
+/// gives up at once above 120 (openai 3.57.0), so it must stay between the two.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// A request that gets no answer, or only a part of one.
@@ -28,6 +28,21 @@ pub enum ApiError {
         prompt_tokens: usize,
         /// Tokens asked for, if any number was.
         max_tokens: Option<u64>,
+    },
+    /// A text is longer than the longest context of tokens; told without tokenising it.
+    #[error(
+        "{param} has {bytes} bytes, but the context is {max_model_len} tokens, which hold at most {most_bytes} bytes of \
+         text; shorten it"
+    )]
+    TextTooLong {
+        /// What the text is called on this wire.
+        param: &'static str,
+        /// Bytes it has.
+        bytes: usize,
+        /// Longest prompt plus answer, in tokens.
+        max_model_len: usize,
+        /// Bytes that so many tokens can stand for.
+        most_bytes: usize,
     },
     /// Another model is asked for than the one that is served.
     #[error("the model `{asked}` does not exist; this endpoint serves `{served}`")]
@@ -71,9 +86,30 @@ pub enum ApiError {
         /// Requests that may wait.
         max_queue_len: usize,
     },
+    /// Requests that are being read and tokenised hold as many bytes as they may.
+    #[error(
+        "requests of {most_bytes} bytes together are being read already; try again in {RETRY_AFTER_SECONDS} s, or send \
+         a smaller one"
+    )]
+    IntakeFull {
+        /// Bytes that they may hold.
+        most_bytes: usize,
+    },
+    /// The model's numbers are no probabilities.
+    #[error(
+        "the model computes NaN or infinity for this input, so there is no next token; its weights are damaged or do \
+         not fit their number format"
+    )]
+    NotFinite,
+    /// The process ends before the answer did.
+    #[error("the server is stopping and cuts the answer off; send the request again in {RETRY_AFTER_SECONDS} s")]
+    ShuttingDown,
     /// The engine has panicked; a new process is needed.
     #[error("the engine has failed; the request cannot be answered by this replica")]
     EngineFailed,
+    /// A fault of this server, which its log tells of.
+    #[error("the request could not be handled because of a fault in the server; its log says which")]
+    Internal,
 }
 
 impl ApiError {
@@ -86,15 +122,25 @@ impl ApiError {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::ContextLength { param, .. } => Some(param),
+            Self::ContextLength { param, .. } | Self::TextTooLong { param, .. } => Some(param),
             Self::UnknownModel { .. } => Some("model"),
             Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyTooSlow { .. }
             | Self::QueueFull { .. }
-            | Self::EngineFailed => None,
+            | Self::IntakeFull { .. }
+            | Self::NotFinite
+            | Self::ShuttingDown
+            | Self::EngineFailed
+            | Self::Internal => None,
         }
+    }
+
+    /// Seconds after which the same request may be answered, where it may.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        let passes = matches!(self, Self::QueueFull { .. } | Self::IntakeFull { .. } | Self::ShuttingDown);
+        passes.then_some(RETRY_AFTER_SECONDS)
     }
 }
 

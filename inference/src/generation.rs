@@ -4,6 +4,7 @@
 //! then forgets the sequence. Knows no wire.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,9 +13,10 @@ use std::{
 use bedplate_tokenizer::{DecodeStream, Tokenizer};
 use futures::Stream;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
-    engine_thread::{FinishReason, GeneratedToken},
+    engine_thread::{Delivery, FinishReason, GeneratedToken},
     error::ApiError,
     metrics::RequestTimes,
     sampling::TokenLogprobs,
@@ -55,7 +57,8 @@ pub struct Usage {
 /// An answer on its way. A stream of [`Piece`]s that ends after the piece with a finish reason, or after an error.
 #[derive(Debug)]
 pub struct Generation {
-    tokens: mpsc::Receiver<GeneratedToken>,
+    tokens: mpsc::Receiver<Delivery>,
+    cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
     decode: Option<DecodeStream<Arc<Tokenizer>>>,
     stop: StopMatcher,
     times: RequestTimes,
@@ -65,16 +68,18 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The answer whose tokens arrive on `tokens`.
+    /// The answer whose tokens arrive on `tokens`; once `cut_off` is cancelled it ends with an error.
     pub fn new(
-        tokens: mpsc::Receiver<GeneratedToken>,
+        tokens: mpsc::Receiver<Delivery>,
         tokenizer: Arc<Tokenizer>,
         stop: Vec<String>,
         prompt_tokens: usize,
         times: RequestTimes,
+        cut_off: CancellationToken,
     ) -> Self {
         Self {
             tokens,
+            cut_off: Box::pin(cut_off.cancelled_owned()),
             decode: Some(DecodeStream::new(tokenizer, true)),
             stop: StopMatcher::new(stop),
             times,
@@ -87,6 +92,14 @@ impl Generation {
     /// Counts so far; final once the stream has ended.
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Ends the answer before it is complete.
+    fn fail(&mut self, error: ApiError) -> ApiError {
+        self.ended = true;
+        self.times.fail();
+        self.tokens.close();
+        error
     }
 
     /// Takes in one token: a piece if it completed any text or ended the answer.
@@ -127,10 +140,13 @@ impl Stream for Generation {
             if self.ended {
                 return Poll::Ready(None);
             }
-            let Some(token) = ready!(self.tokens.poll_recv(context)) else {
-                self.ended = true;
-                self.times.fail();
-                return Poll::Ready(Some(Err(ApiError::EngineFailed)));
+            if self.cut_off.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(self.fail(ApiError::ShuttingDown))));
+            }
+            let token = match ready!(self.tokens.poll_recv(context)) {
+                Some(Ok(token)) => token,
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.fail(error)))),
+                None => return Poll::Ready(Some(Err(self.fail(ApiError::EngineFailed)))),
             };
             if let Some(piece) = self.accept(token) {
                 return Poll::Ready(Some(Ok(piece)));
@@ -152,7 +168,7 @@ impl Generation {
     /// Waits for the whole answer.
     ///
     /// # Errors
-    /// When the engine goes away first.
+    /// When the answer ends before it is complete.
     pub async fn collect(mut self) -> Result<Answer, ApiError> {
         use futures::StreamExt;
         let mut whole = Piece::default();

@@ -15,7 +15,7 @@ use tracing::Span;
 
 use crate::{
     engine_thread::FinishReason,
-    error::{ApiError, RETRY_AFTER_SECONDS},
+    error::ApiError,
     generation::{Generation, Piece, Usage},
     request::{GenerationOptions, StopStrings},
     service::Service,
@@ -52,24 +52,31 @@ impl Inference for Endpoint {
 
     async fn generate(&self, request: Request<v1::GenerateRequest>) -> Result<Response<Pieces>, Status> {
         let span = span("text_completion", &self.service.model_name, request.metadata());
-        let v1::GenerateRequest { model, prompt, options } = request.into_inner();
-        self.check_model(&model)?;
-        let prompt = match prompt {
-            Some(v1::generate_request::Prompt::Text(text)) => self.service.encode_prompt(&text, "prompt")?,
-            Some(v1::generate_request::Prompt::Tokens(tokens)) => tokens.ids,
-            None => return Err(ApiError::invalid("prompt", "prompt is missing; write text or tokens").into()),
-        };
-        self.answer(prompt, options.unwrap_or_default(), Some(DEFAULT_MAX_TOKENS), span)
+        self.answer(request.into_inner(), span, |service, request| {
+            let v1::GenerateRequest { model, prompt, options } = request;
+            service.check_model(named(&model))?;
+            let prompt = match prompt {
+                Some(v1::generate_request::Prompt::Text(text)) => service.encode_prompt(&text, "prompt")?,
+                Some(v1::generate_request::Prompt::Tokens(tokens)) => tokens.ids,
+                None => return Err(ApiError::invalid("prompt", "prompt is missing; write text or tokens")),
+            };
+            begin(service, prompt, options.unwrap_or_default(), Some(DEFAULT_MAX_TOKENS))
+        })
+        .await
     }
 
     async fn chat(&self, request: Request<v1::ChatRequest>) -> Result<Response<Pieces>, Status> {
         let span = span("chat", &self.service.model_name, request.metadata());
-        let v1::ChatRequest { model, messages, options } = request.into_inner();
-        self.check_model(&model)?;
-        let message = |message: v1::ChatMessage| bedplate_tokenizer::ChatMessage::new(message.role, message.content);
-        let messages: Vec<_> = messages.into_iter().map(message).collect();
-        let prompt = self.service.encode_chat(messages, true)?;
-        self.answer(prompt, options.unwrap_or_default(), None, span)
+        self.answer(request.into_inner(), span, |service, request| {
+            let v1::ChatRequest { model, messages, options } = request;
+            service.check_model(named(&model))?;
+            let message =
+                |message: v1::ChatMessage| bedplate_tokenizer::ChatMessage::new(message.role, message.content);
+            let messages: Vec<_> = messages.into_iter().map(message).collect();
+            let prompt = service.encode_chat(messages, true)?;
+            begin(service, prompt, options.unwrap_or_default(), None)
+        })
+        .await
     }
 
     async fn list_models(
@@ -83,26 +90,38 @@ impl Inference for Endpoint {
 }
 
 impl Endpoint {
-    fn check_model(&self, asked: &str) -> Result<(), ApiError> {
-        self.service.check_model(Some(asked).filter(|asked| !asked.is_empty()))
-    }
-
-    fn answer(
+    /// Prepares a request where it holds up nobody, as [`Intake`](crate::intake::Intake) says, and streams its answer.
+    async fn answer<M: prost::Message + 'static>(
         &self,
-        prompt: Vec<u32>,
-        options: v1::GenerationOptions,
-        default_max_tokens: Option<u64>,
+        request: M,
         span: Span,
+        prepare: impl FnOnce(&Service, M) -> Result<Vec<Generation>, ApiError> + Send + 'static,
     ) -> Result<Response<Pieces>, Status> {
-        let left = self.service.limits.max_model_len.saturating_sub(prompt.len()).max(1) as u64;
-        let max_tokens = options.max_tokens.or(default_max_tokens.map(|tokens| tokens.min(left)));
-        let top_logprobs = options.top_logprobs;
-        let options = self.service.defaults.fill(options_of(options));
-        let requests = options.requests(vec![prompt], max_tokens, top_logprobs, "prompt", &self.service.limits)?;
-        let generations = self.service.generate(requests)?;
+        let service = self.service.clone();
+        let reservation = service.reserve(Some(request.encoded_len()))?;
+        let generations = reservation.run(move || prepare(&service, request)).await??;
         let pieces = stream::iter(generations).flat_map(move |generation| messages(generation, span.clone()));
         Ok(Response::new(Box::pin(pieces)))
     }
+}
+
+/// The model that a message names; an empty name means none.
+fn named(model: &str) -> Option<&str> {
+    Some(model).filter(|model| !model.is_empty())
+}
+
+fn begin(
+    service: &Service,
+    prompt: Vec<u32>,
+    options: v1::GenerationOptions,
+    default_max_tokens: Option<u64>,
+) -> Result<Vec<Generation>, ApiError> {
+    let left = service.limits.max_model_len.saturating_sub(prompt.len()).max(1) as u64;
+    let max_tokens = options.max_tokens.or(default_max_tokens.map(|tokens| tokens.min(left)));
+    let top_logprobs = options.top_logprobs;
+    let options = service.defaults.fill(options_of(options));
+    service.check_embedded(&prompt, "prompt")?;
+    service.generate(options.requests(vec![prompt], max_tokens, top_logprobs, "prompt", &service.limits)?)
 }
 
 fn messages(mut generation: Generation, span: Span) -> impl Stream<Item = Result<v1::GenerateResponse, Status>> + Send {
@@ -197,16 +216,19 @@ impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let code = match &error {
             ApiError::Invalid { .. } => Code::InvalidArgument,
-            ApiError::ContextLength { .. } => Code::OutOfRange,
+            ApiError::ContextLength { .. } | ApiError::TextTooLong { .. } => Code::OutOfRange,
             ApiError::UnknownModel { .. } => Code::NotFound,
             ApiError::UnknownPath { .. } | ApiError::WrongMethod { .. } => Code::Unimplemented,
-            ApiError::BodyTooLarge { .. } | ApiError::QueueFull { .. } => Code::ResourceExhausted,
+            ApiError::BodyTooLarge { .. } | ApiError::QueueFull { .. } | ApiError::IntakeFull { .. } => {
+                Code::ResourceExhausted
+            }
             ApiError::BodyTooSlow { .. } => Code::DeadlineExceeded,
-            ApiError::EngineFailed => Code::Internal,
+            ApiError::ShuttingDown => Code::Unavailable,
+            ApiError::EngineFailed | ApiError::NotFinite | ApiError::Internal => Code::Internal,
         };
         let mut status = Self::new(code, error.to_string());
-        if matches!(error, ApiError::QueueFull { .. }) {
-            status.metadata_mut().insert("retry-after", MetadataValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = error.retry_after_seconds() {
+            status.metadata_mut().insert("retry-after", MetadataValue::from(seconds));
         }
         status
     }

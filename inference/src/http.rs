@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware,
     routing::{MethodRouter, get, post},
@@ -63,7 +62,6 @@ pub fn app(service: Arc<Service>, allow_any_origin: bool) -> Router {
             method: method.to_string(),
             path: uri.path().to_owned(),
         })
-        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::from_fn(tracing_layer::trace));
     let router = if allow_any_origin { router.layer(CorsLayer::permissive()) } else { router };
     router.with_state(service)

@@ -41,6 +41,24 @@ pub struct CacheSizes {
     pub num_blocks: usize,
 }
 
+/// Why a request was sent away for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// As many sequences wait as may.
+    QueueFull,
+    /// Requests that are being read hold as many bytes as they may.
+    RequestBytes,
+}
+
+impl Rejection {
+    fn label(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::RequestBytes => "request_bytes",
+        }
+    }
+}
+
 /// All metrics of one served model.
 #[derive(Debug)]
 pub struct Metrics {
@@ -53,7 +71,8 @@ pub struct Metrics {
     num_preemptions: IntCounter,
     prompt_tokens: IntCounter,
     generation_tokens: IntCounter,
-    admission_rejections: IntCounter,
+    admission_rejections: IntCounterVec,
+    corrupted_requests: IntCounter,
     request_success: IntCounterVec,
     iteration_tokens: Histogram,
     request_prompt_tokens: Histogram,
@@ -84,6 +103,7 @@ impl Metrics {
             prompt_tokens: make.counter("prompt_tokens_total", "Prompt tokens processed"),
             generation_tokens: make.counter("generation_tokens_total", "Tokens generated"),
             admission_rejections: make.rejections(),
+            corrupted_requests: make.counter("corrupted_requests_total", "Requests for which the model computed NaN"),
             request_success: make.request_success(),
             iteration_tokens: make.histogram("iteration_tokens_total", "Tokens of a step", &ITERATION_TOKENS),
             request_prompt_tokens: make.histogram("request_prompt_tokens", "Prompt tokens of a request", &lengths),
@@ -136,9 +156,14 @@ impl Metrics {
         self.generation_tokens.inc();
     }
 
-    /// A request was refused because the queue is full.
-    pub fn rejected(&self) {
-        self.admission_rejections.inc();
+    /// A request was sent away for now.
+    pub fn rejected(&self, reason: Rejection) {
+        self.admission_rejections.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// A request failed because its logits are no numbers that can be drawn from.
+    pub fn corrupted(&self) {
+        self.corrupted_requests.inc();
     }
 
     /// Everything in Prometheus' text format, with the engine's figures of this moment.
@@ -205,16 +230,20 @@ impl Maker {
         self.histogram(name, help, &REQUEST_LATENCY)
     }
 
-    fn rejections(&self) -> IntCounter {
-        let opts = self.opts("admission_rejections_total", "Requests answered 429").const_label("reason", "queue_full");
-        self.register(IntCounter::with_opts(opts))
+    fn rejections(&self) -> IntCounterVec {
+        let reasons = [Rejection::QueueFull, Rejection::RequestBytes].map(Rejection::label);
+        self.counters("admission_rejections_total", "Requests answered 429", "reason", &reasons)
     }
 
     fn request_success(&self) -> IntCounterVec {
-        let opts = self.opts("request_success_total", "Requests by how they ended");
-        let counter = self.register(IntCounterVec::new(opts, &["finished_reason"]));
-        // Present from the start, so that a rate over them has a first value.
-        ["stop", "length", "abort", "error"].iter().for_each(|reason| counter.with_label_values(&[*reason]).inc_by(0));
+        let reasons = ["stop", "length", "abort", "error"];
+        self.counters("request_success_total", "Requests by how they ended", "finished_reason", &reasons)
+    }
+
+    /// One counter for each of `values`, present from the start, so that a rate over them has a first value.
+    fn counters(&self, name: &str, help: &str, label: &str, values: &[&str]) -> IntCounterVec {
+        let counter = self.register(IntCounterVec::new(self.opts(name, help), &[label]));
+        values.iter().for_each(|value| counter.with_label_values(&[*value]).inc_by(0));
         counter
     }
 

@@ -85,6 +85,27 @@ impl SamplingParams {
     }
 }
 
+/// Logits that are no numbers which a token can be drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the logits are NaN or infinite")]
+pub struct NotFinite;
+
+/// Refuses a row that has NaN or positive infinity in it, or nothing above negative infinity: no probabilities can be made
+/// of it, and a token taken from it would look like an answer. Single entries of negative infinity rule tokens out.
+///
+/// # Errors
+/// For such a row.
+pub fn check_finite(logits: &[f32]) -> Result<(), NotFinite> {
+    let mut any = false;
+    for &logit in logits {
+        if logit.is_nan() || logit == f32::INFINITY {
+            return Err(NotFinite);
+        }
+        any |= logit > f32::NEG_INFINITY;
+    }
+    if any { Ok(()) } else { Err(NotFinite) }
+}
+
 /// Chooses the next token from `logits` (one per vocabulary entry; changed in place by penalties and temperature).
 ///
 /// `tokens` is prompt and answer so far, the answer from `prompt_len` on. Filters apply in vLLM's order: penalties and

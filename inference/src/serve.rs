@@ -24,15 +24,20 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     engine_thread::{self, EngineConfig, StartError},
     grpc, http,
+    intake::Intake,
     load::{self, LoadError, LoadedModel},
     metrics::{CacheSizes, Metrics},
     plan::{self, EnginePlan, PlanError},
+    prompt_limit::PromptLimit,
     request::Limits,
     service::Service,
 };
 
 /// How long running requests may go on after the process was asked to end. Kubernetes kills after 30 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How long answers that are cut off then have to say so. With the drain it stays below what Kubernetes waits.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the hub is reached; from the environment, read in `main`.
 #[derive(Clone, Debug, Default)]
@@ -133,10 +138,13 @@ impl Server {
         let service = Service {
             model_name: job.served_model_name.clone(),
             created: now_seconds() as u64,
+            prompt_limit: PromptLimit::new(&tokenizer, limits.max_model_len),
             tokenizer: Arc::new(tokenizer),
             limits,
             defaults,
+            intake: Intake::new(std::thread::available_parallelism().map_or(1, usize::from)),
             engine,
+            cut_off: CancellationToken::new(),
             metrics,
         };
         Ok(Self { service: Arc::new(service), http, grpc, allow_any_origin: job.allow_any_origin })
@@ -165,7 +173,7 @@ impl Server {
         let Self { service, http, grpc, allow_any_origin } = self;
         let stopping = CancellationToken::new();
         let http = serve_http(service.clone(), http, allow_any_origin, stopping.clone());
-        let grpc = serve_grpc(service, grpc, stopping.clone());
+        let grpc = serve_grpc(service.clone(), grpc, stopping.clone());
         let servers = async { tokio::try_join!(http, grpc).map(|_| ()) };
         tokio::pin!(servers);
         tokio::select! {
@@ -173,10 +181,12 @@ impl Server {
             () = stop => tracing::info!("stopping: finishing what runs"),
         }
         stopping.cancel();
-        tokio::time::timeout(drain_timeout, servers).await.unwrap_or_else(|_| {
-            tracing::warn!(?drain_timeout, "some requests did not finish in time and are cut off");
-            Ok(())
-        })
+        if let Ok(drained) = tokio::time::timeout(drain_timeout, &mut servers).await {
+            return drained;
+        }
+        tracing::warn!(?drain_timeout, "some requests did not finish in time and are cut off");
+        service.cut_off.cancel();
+        tokio::time::timeout(CUT_OFF_TIMEOUT, servers).await.unwrap_or(Ok(()))
     }
 }
 

@@ -5,13 +5,16 @@
 use std::sync::Arc;
 
 use bedplate_tokenizer::{ChatMessage, Tokenizer};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     defaults::SamplingDefaults,
     engine_thread::EngineHandle,
     error::ApiError,
     generation::Generation,
-    metrics::{Metrics, RequestTimes},
+    intake::{Intake, Reservation},
+    metrics::{Metrics, Rejection, RequestTimes},
+    prompt_limit::PromptLimit,
     request::{GenerateRequest, Limits},
 };
 
@@ -31,8 +34,14 @@ pub struct Service {
     pub limits: Limits,
     /// What holds for a request that says nothing of sampling.
     pub defaults: SamplingDefaults,
+    /// How long a text may be.
+    pub prompt_limit: PromptLimit,
+    /// Where requests are parsed and tokenised.
+    pub intake: Intake,
     /// The way to the engine.
     pub engine: EngineHandle,
+    /// Cancelled where the process ends before the answers do; each then ends with an error.
+    pub cut_off: CancellationToken,
     /// Its metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -65,8 +74,9 @@ impl Service {
     /// Tokens of a text as it is; the texts of special tokens become those tokens.
     ///
     /// # Errors
-    /// When the text cannot be tokenised.
+    /// When the text cannot be tokenised, or is longer than any text that fits the context.
     pub fn encode(&self, text: &str, param: &'static str) -> Result<Vec<u32>, ApiError> {
+        self.prompt_limit.check(text, param)?;
         self.tokenizer.encode(text, true).map_err(|error| ApiError::invalid(param, error.to_string()))
     }
 
@@ -85,6 +95,30 @@ impl Service {
         self.encode(&text, "messages")
     }
 
+    /// Refuses tokens that the model has no embedding for: tokenizers of fine-tuned models often know a few more.
+    ///
+    /// # Errors
+    /// Names the first such token.
+    pub fn check_embedded(&self, tokens: &[u32], param: &'static str) -> Result<(), ApiError> {
+        let vocab_size = self.limits.vocab_size;
+        let Some(&id) = tokens.iter().find(|id| **id as usize >= vocab_size) else { return Ok(()) };
+        let written = self.tokenizer.token_text(id).map_or_else(String::new, |text| format!(" (`{text}`)"));
+        let message = format!(
+            "{param} has the token {id}{written}, but the model has embeddings for {vocab_size} tokens, 0 to {}; leave \
+             it out",
+            vocab_size.saturating_sub(1)
+        );
+        Err(ApiError::invalid(param, message))
+    }
+
+    /// Room for a request of `bytes`, where its length is known.
+    ///
+    /// # Errors
+    /// When there is none now.
+    pub fn reserve(&self, bytes: Option<usize>) -> Result<Reservation, ApiError> {
+        self.intake.reserve(bytes).inspect_err(|_| self.metrics.rejected(Rejection::RequestBytes))
+    }
+
     /// Starts an answer to each request: all of them or, where the queue has no room, none.
     ///
     /// # Errors
@@ -97,11 +131,12 @@ impl Service {
         let (prompt_tokens, stop) = (request.prompt.len(), request.stop.clone());
         let tokens = self.engine.submit(request).inspect_err(|error| {
             if matches!(error, ApiError::QueueFull { .. }) {
-                self.metrics.rejected();
+                self.metrics.rejected(Rejection::QueueFull);
             }
         })?;
         let times = RequestTimes::start(self.metrics.clone(), prompt_tokens);
-        Ok(Generation::new(tokens, self.tokenizer.clone(), stop, prompt_tokens, times))
+        let cut_off = self.cut_off.clone();
+        Ok(Generation::new(tokens, self.tokenizer.clone(), stop, prompt_tokens, times, cut_off))
     }
 }
 

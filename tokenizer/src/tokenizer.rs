@@ -3,6 +3,7 @@
 //! Owns encoding, decoding and the table of token bytes. Never decides where a beginning-of-text token belongs: callers
 //! ask `add_bos`.
 
+mod bound;
 mod bytes;
 #[cfg(test)]
 mod tests;

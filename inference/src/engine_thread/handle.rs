@@ -11,7 +11,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use super::live::GeneratedToken;
+use super::live::Delivery;
 use crate::{error::ApiError, request::GenerateRequest};
 
 /// Figures of the engine after its last step.
@@ -72,7 +72,7 @@ impl Drop for QueueSlot {
 pub(super) struct Submission {
     pub(super) request: GenerateRequest,
     pub(super) slot: QueueSlot,
-    pub(super) tokens: mpsc::Sender<GeneratedToken>,
+    pub(super) tokens: mpsc::Sender<Delivery>,
 }
 
 /// Hands requests to the engine thread. Cheap to clone.
@@ -92,7 +92,7 @@ impl EngineHandle {
     ///
     /// # Errors
     /// When the queue is full or the engine is gone.
-    pub fn submit(&self, request: GenerateRequest) -> Result<mpsc::Receiver<GeneratedToken>, ApiError> {
+    pub fn submit(&self, request: GenerateRequest) -> Result<mpsc::Receiver<Delivery>, ApiError> {
         let full = || ApiError::QueueFull { max_queue_len: self.max_queue_len };
         if self.has_failed() {
             return Err(ApiError::EngineFailed);

@@ -5,7 +5,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::handle::{QueueSlot, Submission};
-use crate::sampling::{self, SamplingParams, TokenLogprobs};
+use crate::{
+    error::ApiError,
+    sampling::{self, NotFinite, SamplingParams, TokenLogprobs},
+};
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub struct GeneratedToken {
     pub num_cached_tokens: usize,
 }
 
+/// What comes to whoever asked: a token, or why there is no other.
+pub type Delivery = Result<GeneratedToken, ApiError>;
+
 /// What was drawn for one sequence in one step.
 #[derive(Debug)]
 pub(super) struct Drawn {
@@ -59,7 +65,7 @@ pub(super) struct Live {
     top_logprobs: Option<usize>,
     ignore_eos: bool,
     slot: Option<QueueSlot>,
-    tokens: mpsc::Sender<GeneratedToken>,
+    tokens: mpsc::Sender<Delivery>,
     num_generated: usize,
     scheduled_at: Option<Instant>,
     num_cached_tokens: usize,
@@ -109,11 +115,12 @@ impl Live {
     }
 
     /// Chooses the next token of `tokens` (prompt and answer so far) from its row of logits.
-    pub(super) fn draw(&self, logits: &[f32], tokens: &[u32]) -> Drawn {
+    pub(super) fn draw(&self, logits: &[f32], tokens: &[u32]) -> Result<Drawn, NotFinite> {
+        sampling::check_finite(logits)?;
         let mut scratch = logits.to_vec();
         let token = sampling::sample(&mut scratch, &self.sampling, tokens, self.prompt_len);
         let logprobs = self.top_logprobs.map(|top| sampling::logprobs(logits, token, top));
-        Drawn { token, logprobs }
+        Ok(Drawn { token, logprobs })
     }
 
     /// Sends a token to the reader, and says whether it was the last one and why.
@@ -133,7 +140,13 @@ impl Live {
             num_cached_tokens: self.num_cached_tokens,
         };
         // The channel has room for max_tokens, so all that can be wrong is that nobody reads; the next schedule sees it.
-        let _ = self.tokens.try_send(token);
+        let _ = self.tokens.try_send(Ok(token));
         finish
+    }
+
+    /// Sends the reader the reason why there is no next token.
+    pub(super) fn fail(&self, error: ApiError) {
+        // As above: it takes the place of a token.
+        let _ = self.tokens.try_send(Err(error));
     }
 }

@@ -1,47 +1,109 @@
-//! Reads a JSON body whole and turns it into typed fields, with errors that name the field.
+//! Reads a JSON body whole, within what the intake has room for, and turns it into typed fields, with errors that name
+//! the field.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
-    http::StatusCode,
 };
+use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, intake::Reservation, metrics::Rejection, service::Service};
 
 /// Largest body that is read: a prompt of a million tokens with room to spare, and small against the machine's memory.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
 /// How long a body may take to arrive; a connection that only trickles would otherwise be held for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of a refused body that are read and thrown away. A client that is still sending when the connection is
+/// closed never sees why.
+const MAX_DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
-/// A body that is a JSON object. The content type is not looked at: many clients name none or the wrong one.
+/// A body as it came, with the room it takes. The content type is not looked at: many clients name none or the wrong one.
+#[derive(Debug)]
+pub struct RawBody {
+    bytes: Vec<u8>,
+    reservation: Reservation,
+}
+
+impl FromRequest<Arc<Service>> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, ApiError> {
+        let mut body = request.into_body();
+        let read = tokio::time::timeout(BODY_TIMEOUT, Self::read(&mut body, service)).await;
+        let read = read.unwrap_or(Err(ApiError::BodyTooSlow { seconds: BODY_TIMEOUT.as_secs() }));
+        if read.is_err() {
+            // Whether all of it came in time changes nothing.
+            let _ = tokio::time::timeout(BODY_TIMEOUT, discard(body)).await;
+        }
+        read
+    }
+}
+
+impl RawBody {
+    async fn read(body: &mut Body, service: &Service) -> Result<Self, ApiError> {
+        let length = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+            return Err(ApiError::BodyTooLarge { limit_bytes: MAX_BODY_BYTES });
+        }
+        let mut reservation = service.reserve(length)?;
+        let mut bytes = Vec::with_capacity(length.unwrap_or(0));
+        let mut chunks = std::mem::take(body).into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| whole(format!("could not read the body: {error}")))?;
+            let refused = match bytes.len() + chunk.len() {
+                longer if longer > MAX_BODY_BYTES => Err(ApiError::BodyTooLarge { limit_bytes: MAX_BODY_BYTES }),
+                longer => reservation.hold(longer).inspect_err(|_| service.metrics.rejected(Rejection::RequestBytes)),
+            };
+            if let Err(refused) = refused {
+                *body = Body::from_stream(chunks);
+                return Err(refused);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Self { bytes, reservation })
+    }
+
+    /// Parses the body and does `work` with it, all where it holds up nobody: see [`crate::intake`].
+    ///
+    /// # Errors
+    /// When the body is no JSON object, and those of `work`.
+    pub async fn then<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&JsonBody) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Self { bytes, reservation } = self;
+        reservation.run(move || work(&JsonBody::parse(bytes)?)).await?
+    }
+}
+
+/// Reads what a client still sends, up to a bound, and keeps nothing of it.
+async fn discard(body: Body) {
+    let (mut chunks, mut discarded) = (body.into_data_stream(), 0);
+    while let Some(Ok(chunk)) = chunks.next().await {
+        discarded += chunk.len();
+        if discarded > MAX_DISCARDED_BYTES {
+            return;
+        }
+    }
+}
+
+/// A body that is a JSON object.
 #[derive(Debug)]
 pub struct JsonBody(Value);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
-        let bytes =
-            read.map_err(|_| ApiError::BodyTooSlow { seconds: BODY_TIMEOUT.as_secs() })?.map_err(|rejection| {
-                match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge { limit_bytes: MAX_BODY_BYTES },
-                    _ => whole(format!("could not read the body: {}", rejection.body_text())),
-                }
-            })?;
+impl JsonBody {
+    fn parse(bytes: Vec<u8>) -> Result<Self, ApiError> {
         match serde_json::from_slice(&bytes) {
             Ok(object @ Value::Object(_)) => Ok(Self(object)),
             Ok(_) => Err(whole("the body must be a JSON object".to_owned())),
             Err(error) => Err(whole(format!("the body is not valid JSON: {error}"))),
         }
     }
-}
 
-impl JsonBody {
     /// The fields that `T` knows; others are left alone.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    body::JsonBody,
-    choices::{self, Shape},
+    body::{JsonBody, RawBody},
+    choices::{self, Begun, Shape},
     logprobs,
     options::{self, Delivery},
     tracing_layer,
@@ -52,17 +52,27 @@ struct Part {
     text: Option<String>,
 }
 
-pub async fn create(State(service): State<Arc<Service>>, body: JsonBody) -> Result<Response, ApiError> {
-    let delivery = Delivery::of(&body)?;
+pub async fn create(State(service): State<Arc<Service>>, body: RawBody) -> Result<Response, ApiError> {
+    let begun = body.then({
+        let service = service.clone();
+        move |body| begin(&service, body)
+    });
+    choices::respond(begun.await?, &service.intake).await
+}
+
+/// Checks the request and hands it to the engine.
+fn begin(service: &Arc<Service>, body: &JsonBody) -> Result<Begun<ChatShape>, ApiError> {
+    let delivery = Delivery::of(body)?;
     service.check_model(delivery.model.as_deref())?;
-    options::refuse_unsupported(&body)?;
+    options::refuse_unsupported(body)?;
     let fields: ChatFields = body.fields()?;
     let prompt = service.encode_chat(chat_messages(&fields.messages)?, true)?;
+    service.check_embedded(&prompt, "messages")?;
     let options = service.defaults.fill(body.fields()?);
     let requests = fields.requests(&options, prompt, &service.limits)?;
     tracing_layer::record_request("chat", &service.model_name, &requests);
     let generations = service.generate(requests)?;
-    choices::respond(ChatShape::new(&service), generations, 1, &delivery).await
+    Ok(Begun { shape: ChatShape::new(service), generations, num_prompts: 1, delivery })
 }
 
 impl ChatFields {

@@ -13,6 +13,7 @@ use super::{options::Delivery, sse, tracing_layer};
 use crate::{
     error::ApiError,
     generation::{Answer, Generation, Piece, Usage},
+    intake::Intake,
 };
 
 /// How an endpoint writes its answers.
@@ -27,16 +28,24 @@ pub trait Shape: Send + 'static {
     fn without_choices(&self) -> Value;
 }
 
-/// Sends `generations`, which answer `num_prompts` prompts, as the client wants them.
+/// Answers on their way, and how the client wants them.
+pub struct Begun<S> {
+    /// How they are written.
+    pub shape: S,
+    /// The answers; those to one prompt lie side by side.
+    pub generations: Vec<Generation>,
+    /// Prompts that they answer.
+    pub num_prompts: usize,
+    /// Streamed or whole.
+    pub delivery: Delivery,
+}
+
+/// Sends the answers as the client wants them.
 ///
 /// # Errors
-/// When the engine goes away before a whole response is there.
-pub async fn respond(
-    shape: impl Shape,
-    generations: Vec<Generation>,
-    num_prompts: usize,
-    delivery: &Delivery,
-) -> Result<Response, ApiError> {
+/// When an answer fails before a whole response is there.
+pub async fn respond(begun: Begun<impl Shape>, intake: &Intake) -> Result<Response, ApiError> {
+    let Begun { shape, generations, num_prompts, delivery } = begun;
     if delivery.streams() {
         return Ok(sse::respond(shape, generations, num_prompts, delivery.includes_usage()));
     }
@@ -45,9 +54,13 @@ pub async fn respond(
     let pieces: Vec<Piece> = answers.into_iter().map(|Answer { piece, .. }| piece).collect();
     let total = total_usage(&usages, num_prompts);
     tracing_layer::record_end(&Span::current(), total, pieces.iter().filter_map(|piece| piece.finish));
-    let mut body = shape.whole(&pieces);
-    body["usage"] = usage_body(total);
-    Ok(Json(body).into_response())
+    // The log-probabilities of a hundred long answers are seconds of work.
+    let write = move || {
+        let mut body = shape.whole(&pieces);
+        body["usage"] = usage_body(total);
+        Json(body).into_response()
+    };
+    intake.run(write).await
 }
 
 /// The counts of all answers together. Answers to the same prompt lie side by side, and a prompt counts once.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    body::JsonBody,
-    choices::{self, Shape},
+    body::{JsonBody, RawBody},
+    choices::{self, Begun, Shape},
     logprobs::CompletionLogprobs,
     options::{self, Delivery},
     tracing_layer,
@@ -40,23 +40,32 @@ enum Prompt {
     TokenLists(Vec<Vec<u32>>),
 }
 
-pub async fn create(State(service): State<Arc<Service>>, body: JsonBody) -> Result<Response, ApiError> {
-    let delivery = Delivery::of(&body)?;
+pub async fn create(State(service): State<Arc<Service>>, body: RawBody) -> Result<Response, ApiError> {
+    let begun = body.then({
+        let service = service.clone();
+        move |body| begin(&service, body)
+    });
+    choices::respond(begun.await?, &service.intake).await
+}
+
+/// Checks the request and hands it to the engine.
+fn begin(service: &Arc<Service>, body: &JsonBody) -> Result<Begun<CompletionShape>, ApiError> {
+    let delivery = Delivery::of(body)?;
     service.check_model(delivery.model.as_deref())?;
-    options::refuse_unsupported(&body)?;
+    options::refuse_unsupported(body)?;
     let fields: CompletionFields = body.fields()?;
     fields.refuse_unsupported()?;
     let options = service.defaults.fill(body.fields()?);
-    let prompts = fields.prompt.tokens(&service)?;
+    let prompts = fields.prompt.tokens(service)?;
+    prompts.iter().try_for_each(|prompt| service.check_embedded(prompt, "prompt"))?;
     let num_prompts = prompts.len();
-    let echoes = fields.echoes(&prompts, options.n, &service);
+    let echoes = fields.echoes(&prompts, options.n, service);
     let max_tokens = Some(fields.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS));
-    let max_tokens = max_tokens.map(|asked| fields.shortened(asked, &prompts, &service));
+    let max_tokens = max_tokens.map(|asked| fields.shortened(asked, &prompts, service));
     let requests = options.requests(prompts, max_tokens, fields.logprobs, "prompt", &service.limits)?;
     tracing_layer::record_request("text_completion", &service.model_name, &requests);
     let generations = service.generate(requests)?;
-    let shape = CompletionShape::new(&service, echoes);
-    choices::respond(shape, generations, num_prompts, &delivery).await
+    Ok(Begun { shape: CompletionShape::new(service, echoes), generations, num_prompts, delivery })
 }
 
 impl CompletionFields {

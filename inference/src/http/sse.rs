@@ -1,4 +1,5 @@
-//! Server-sent events: chunks as they come, then the usage if asked for, then `[DONE]`.
+//! Server-sent events: chunks as they come, then the usage if asked for, then `[DONE]`. A stream that fails ends with an
+//! error event and nothing behind it, so that nobody takes the part for the whole.
 //!
 //! The body owns the generations: when the client goes away it is dropped, and they with it.
 
@@ -24,6 +25,8 @@ use crate::{
 
 /// How often a waiting client hears that the connection lives; below the minute after which proxies close it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What tells a client that the answer is complete.
+const DONE: &str = "[DONE]";
 
 /// Streams the answers, whichever is ready first.
 pub fn respond(shape: impl Shape, generations: Vec<Generation>, num_prompts: usize, includes_usage: bool) -> Response {
@@ -59,42 +62,47 @@ impl<S: Shape> Streaming<S> {
         opening: Vec<Value>,
         pieces: impl Stream<Item = Numbered> + Unpin + Send + 'static,
     ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        let nullify_usage = self.includes_usage;
-        let opening = stream::iter(opening);
+        let includes_usage = self.includes_usage;
+        let opening = stream::iter(opening).map(move |chunk| event(chunk, includes_usage));
         let rest = stream::unfold(Some((self, pieces)), async |state| {
             let (mut streaming, mut pieces) = state?;
             match pieces.next().await {
-                Some(piece) => streaming
-                    .chunks(piece)
-                    .map_or_else(|failed| Some((failed, None)), |chunks| Some((chunks, Some((streaming, pieces))))),
-                None => Some((streaming.last_chunks(), None)),
+                Some(piece) => match streaming.events_of(piece) {
+                    Ok(events) => Some((events, Some((streaming, pieces)))),
+                    Err(failure) => Some((vec![event(error::body(&failure), false)], None)),
+                },
+                None => Some((streaming.last_events(), None)),
             }
         });
-        let chunks = opening.chain(rest.flat_map(stream::iter)).map(move |mut chunk| {
-            if nullify_usage && chunk.get("choices").is_some() && chunk.get("usage").is_none() {
-                chunk["usage"] = Value::Null;
-            }
-            Event::default().data(chunk.to_string())
-        });
-        chunks.chain(stream::iter([Event::default().data("[DONE]")])).map(Ok)
+        opening.chain(rest.flat_map(stream::iter)).map(Ok)
     }
 
-    /// The chunks for one piece, or the last chunk of a stream that failed.
-    fn chunks(&mut self, (index, usage, piece): Numbered) -> Result<Vec<Value>, Vec<Value>> {
-        let piece = piece.map_err(|failure| vec![error::body(&failure)])?;
+    /// The events for one piece.
+    fn events_of(&mut self, (index, usage, piece): Numbered) -> Result<Vec<Event>, ApiError> {
+        let piece = piece?;
         self.usages[index] = usage;
         self.reasons.extend(piece.finish);
-        Ok(self.shape.piece(index, &piece))
+        let includes_usage = self.includes_usage;
+        Ok(self.shape.piece(index, &piece).into_iter().map(|chunk| event(chunk, includes_usage)).collect())
     }
 
-    fn last_chunks(self) -> Vec<Value> {
+    /// The events behind complete answers.
+    fn last_events(self) -> Vec<Event> {
         let total = total_usage(&self.usages, self.num_prompts);
         tracing_layer::record_end(&self.span, total, self.reasons.into_iter());
-        if !self.includes_usage {
-            return Vec::new();
-        }
-        let mut chunk = self.shape.without_choices();
-        chunk["usage"] = usage_body(total);
-        vec![chunk]
+        let usage = self.includes_usage.then(|| {
+            let mut chunk = self.shape.without_choices();
+            chunk["usage"] = usage_body(total);
+            event(chunk, true)
+        });
+        usage.into_iter().chain([Event::default().data(DONE)]).collect()
     }
+}
+
+/// The event of a chunk. Where the usage is wanted, chunks without it say so.
+fn event(mut chunk: Value, includes_usage: bool) -> Event {
+    if includes_usage && chunk.get("usage").is_none() {
+        chunk["usage"] = Value::Null;
+    }
+    Event::default().data(chunk.to_string())
 }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    body::JsonBody,
+    body::{JsonBody, RawBody},
     chat::{WireMessage, chat_messages},
 };
 use crate::{error::ApiError, service::Service};
@@ -28,7 +32,11 @@ struct DetokenizeFields {
     tokens: Vec<u32>,
 }
 
-pub async fn tokenize(State(service): State<Arc<Service>>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+pub async fn tokenize(State(service): State<Arc<Service>>, body: RawBody) -> Result<Response, ApiError> {
+    body.then(move |body| Ok(Json(tokens_of(&service, body)?).into_response())).await
+}
+
+fn tokens_of(service: &Service, body: &JsonBody) -> Result<Value, ApiError> {
     let fields: TokenizeFields = body.fields()?;
     service.check_model(fields.model.as_deref())?;
     let tokens = match (&fields.prompt, &fields.messages) {
@@ -44,17 +52,20 @@ pub async fn tokenize(State(service): State<Arc<Service>>, body: JsonBody) -> Re
         tokens.iter().map(text).collect::<Vec<_>>()
     });
     let max_model_len = service.limits.max_model_len;
-    Ok(Json(json!({
-        "count": tokens.len(), "max_model_len": max_model_len, "tokens": tokens, "token_strs": texts
-    })))
+    Ok(json!({ "count": tokens.len(), "max_model_len": max_model_len, "tokens": tokens, "token_strs": texts }))
 }
 
-pub async fn detokenize(State(service): State<Arc<Service>>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+pub async fn detokenize(State(service): State<Arc<Service>>, body: RawBody) -> Result<Response, ApiError> {
+    body.then(move |body| Ok(Json(text_of(&service, body)?).into_response())).await
+}
+
+fn text_of(service: &Service, body: &JsonBody) -> Result<Value, ApiError> {
     let fields: DetokenizeFields = body.fields()?;
     service.check_model(fields.model.as_deref())?;
-    if let Some(id) = fields.tokens.iter().find(|id| **id as usize >= service.limits.vocab_size) {
-        let message = format!("token {id} is not one of the {} of the vocabulary", service.limits.vocab_size);
-        return Err(ApiError::invalid("tokens", message));
+    // The tokenizer may know tokens that the model has no embedding for, and the model may have rows without a token.
+    let entries = service.tokenizer.vocab_size().max(service.limits.vocab_size);
+    if let Some(id) = fields.tokens.iter().find(|id| **id as usize >= entries) {
+        return Err(ApiError::invalid("tokens", format!("token {id} is not one of the {entries} of the vocabulary")));
     }
-    Ok(Json(json!({ "prompt": service.tokenizer.decode(&fields.tokens, false) })))
+    Ok(json!({ "prompt": service.tokenizer.decode(&fields.tokens, false) }))
 }

@@ -119,3 +119,14 @@ proptest! {
         prop_assert_eq!(&weights[..], &plain[..kept]);
     }
 }
+
+#[test]
+fn rows_that_are_no_logits_are_refused() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    for row in [&[nan; 3][..], &[0.0, nan, 1.0], &[inf, 0.0], &[-inf, -inf], &[-nan, 0.0], &[]] {
+        assert_eq!(check_finite(row), Err(NotFinite), "{row:?}");
+    }
+    for row in [&[0.0][..], &[-inf, -3.0], &[f32::MAX, f32::MIN, -0.0]] {
+        assert_eq!(check_finite(row), Ok(()), "{row:?}");
+    }
+}

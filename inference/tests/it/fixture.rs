@@ -51,8 +51,18 @@ pub fn model_folder() -> std::path::PathBuf {
 
 /// Writes the tiny model; the same bytes each time.
 pub fn write_tiny_model(folder: &Path, chat_template: Option<&str>) {
+    write_changed_model(folder, chat_template, |_| {}, |_, _| {});
+}
+
+/// Writes the tiny model with another configuration, or with other weights: `weights` is given each parameter by name.
+pub fn write_changed_model(
+    folder: &Path,
+    chat_template: Option<&str>,
+    change: impl FnOnce(&mut ModelConfig),
+    weights: impl Fn(&str, &mut [f32]),
+) {
     let tokenizer = train_byte_level_bpe(TEXT.iter(), 400).unwrap();
-    let config = ModelConfig {
+    let mut config = ModelConfig {
         hidden_size: 32,
         intermediate_size: 64,
         num_hidden_layers: 2,
@@ -65,15 +75,17 @@ pub fn write_tiny_model(folder: &Path, chat_template: Option<&str>) {
         initializer_range: 0.4,
         ..ModelConfig::default()
     };
+    change(&mut config);
     let layout = Arc::new(ParamLayout::new(&config));
-    let weights = Weights::init(layout.clone(), &config, 7);
+    let mut values = Weights::init(layout.clone(), &config, 7).as_slice().to_vec();
+    layout.params().iter().for_each(|param| weights(&param.name, &mut values[param.range.clone()]));
     let tensors: Vec<NamedTensor<'_>> = layout
         .params()
         .iter()
         .map(|param| NamedTensor {
             name: param.name.clone(),
             shape: param.shape.clone(),
-            data: &weights.as_slice()[param.range.clone()],
+            data: &values[param.range.clone()],
         })
         .collect();
     let tokenizer_config = json!({ "eos_token": "<|endoftext|>", "chat_template": chat_template });
@@ -196,11 +208,9 @@ impl Api {
         let response = self.client.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let text = response.text().await.unwrap();
-        let events: Vec<&str> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
-        let (last, chunks) = events.split_last().expect("a stream has events");
-        assert_eq!(*last, "[DONE]");
-        chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect()
+        let mut events = events(&response.text().await.unwrap());
+        assert_eq!(events.pop(), Some(Value::from("[DONE]")));
+        events
     }
 
     /// The text that answers `body` on `/v1/completions`, its first choice.
@@ -228,6 +238,21 @@ impl Api {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// The events of a stream; what is no JSON stays text.
+pub fn events(text: &str) -> Vec<Value> {
+    let data = text.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| data.into())).collect()
+}
+
+/// What a stream that was cut off must look like: nothing in it says that the answer is complete, and its last event is an
+/// error with `code`.
+pub fn assert_cut_off(text: &str, code: &str) {
+    let events = events(text);
+    let (last, answer) = events.split_last().expect("a stream has events");
+    assert_eq!(last["error"]["code"], code, "{last}");
+    assert!(answer.iter().all(|event| event["choices"][0]["finish_reason"].is_null() && event != "[DONE]"), "{text}");
 }
 
 /// A completion request that draws `max_tokens` tokens whatever comes.

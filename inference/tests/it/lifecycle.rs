@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use bedplate_crds::{job::InferenceJob, model_deployment::ServingDtype};
 use bedplate_inference::{
+    grpc::v1::{
+        GenerateRequest as GrpcRequest, GenerationOptions, generate_request::Prompt, inference_client::InferenceClient,
+    },
     request::GenerateRequest,
     sampling::SamplingParams,
     serve::{HubAccess, ServeError, Server},
 };
 use futures::StreamExt;
 use serde_json::json;
+use tonic::Code;
 
-use crate::fixture::{Running, completion, job, model_folder};
+use crate::fixture::{Running, assert_cut_off, completion, job, model_folder};
 
 fn refusal(change: impl FnOnce(&mut InferenceJob)) -> ServeError {
     let mut job = job(&model_folder());
@@ -111,14 +115,30 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_is_over_in_bounded_time() {
+async fn a_drain_is_over_in_bounded_time_and_what_it_cuts_off_says_so() {
     let mut served = Running::draining(|_| {}, Duration::from_millis(50));
     let mut body = completion("the quick", 60000);
+    let api = served.api.clone();
+    let whole = tokio::spawn({
+        let (api, body) = (api.clone(), body.clone());
+        async move { api.post("/v1/completions", body).await }
+    });
     body["stream"] = true.into();
-    let url = format!("{}/v1/completions", served.api.url);
-    let mut stream = served.api.client.post(url).json(&body).send().await.unwrap().bytes_stream();
-    stream.next().await.unwrap().unwrap();
+    let stream = api.client.post(format!("{}/v1/completions", api.url)).json(&body).send().await.unwrap();
+    let mut grpc = InferenceClient::connect(served.grpc_url.clone()).await.unwrap();
+    let options = GenerationOptions { max_tokens: Some(60000), ignore_eos: Some(true), ..GenerationOptions::default() };
+    let request =
+        GrpcRequest { model: String::new(), prompt: Some(Prompt::Text("the quick".into())), options: Some(options) };
+    let calls = grpc.generate(request).await.unwrap().into_inner();
+    api.await_metric("vllm:num_requests_running", |value| value == 3.0).await;
     served.stop();
+    let (whole, streamed, called) = tokio::join!(whole, stream.text(), calls.collect::<Vec<_>>());
+    let whole = whole.unwrap();
+    assert_eq!((whole.status, &whole.body["error"]["code"]), (503, &json!("shutting_down")));
+    assert_eq!(whole.headers["retry-after"], "1");
+    assert_cut_off(&streamed.unwrap(), "shutting_down");
+    let last = called.last().unwrap().as_ref().unwrap_err();
+    assert_eq!(last.code(), Code::Unavailable);
     served.served.await.unwrap().unwrap();
 }
 
@@ -128,7 +148,11 @@ async fn a_panic_of_the_engine_answers_everybody_and_turns_health_bad() {
     assert_eq!(served.api.get("/health").await.status, 200);
     let api = served.api.clone();
     let victim = tokio::spawn(async move { api.post("/v1/completions", completion("the quick", 60000)).await });
-    served.api.await_metric("vllm:num_requests_running", |value| value == 1.0).await;
+    let mut body = completion("the lazy", 60000);
+    body["stream"] = true.into();
+    let url = format!("{}/v1/completions", served.api.url);
+    let stream = served.api.client.post(url).json(&body).send().await.unwrap();
+    served.api.await_metric("vllm:num_requests_running", |value| value == 2.0).await;
     // A token outside the vocabulary, which the border would have refused: the engine asserts on it.
     let broken = GenerateRequest {
         prompt: vec![u32::MAX],
@@ -142,9 +166,10 @@ async fn a_panic_of_the_engine_answers_everybody_and_turns_health_bad() {
     assert_eq!(tokens.recv().await, None);
     let reply = victim.await.unwrap();
     assert_eq!((reply.status, &reply.body["error"]["code"]), (500, &json!("engine_failed")));
+    assert_cut_off(&stream.text().await.unwrap(), "engine_failed");
     served.api.await_metric("vllm:num_requests_running", |value| value == 0.0).await;
     assert_eq!(served.api.get("/health").await.status, 503);
     let reply = served.api.post("/v1/completions", completion("x", 1)).await;
     assert_eq!(reply.status, 500);
-    assert_eq!(served.api.metric("vllm:request_success_total{engine=\"0\",finished_reason=\"error\"").await, 1.0);
+    assert_eq!(served.api.metric("vllm:request_success_total{engine=\"0\",finished_reason=\"error\"").await, 2.0);
 }

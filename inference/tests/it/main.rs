@@ -12,8 +12,10 @@ mod grpc;
 mod hub;
 #[path = "../../../hub/tests/it/server.rs"]
 mod hub_server;
+mod intake;
 mod lifecycle;
 mod metrics;
+mod not_finite;
 mod openai_client;
 mod process;
 mod queue;

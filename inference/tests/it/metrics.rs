@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::fixture::{Running, completion};
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "num_requests_running",
     "num_requests_waiting",
     "kv_cache_usage_perc",
@@ -14,6 +14,7 @@ const NAMES: [&str; 22] = [
     "prompt_tokens_total",
     "generation_tokens_total",
     "admission_rejections_total",
+    "corrupted_requests_total",
     "request_success_total",
     "iteration_tokens_total",
     "request_prompt_tokens",

@@ -36,7 +36,13 @@ async fn a_full_queue_answers_429_with_retry_after() {
     let reply = served.api.post("/v1/completions", completion("x", 1)).await;
     assert_eq!((reply.status, &reply.body["error"]["type"]), (429, &json!("rate_limit_error")));
     assert_eq!(reply.headers["retry-after"], "1");
-    assert_eq!(served.api.metric("vllm:admission_rejections_total").await, 1.0);
+    assert_eq!(
+        served
+            .api
+            .metric("vllm:admission_rejections_total{engine=\"0\",model_name=\"tiny\",reason=\"queue_full\"")
+            .await,
+        1.0
+    );
     // Whoever goes away makes room.
     drop(waiting);
     drop(running);
