@@ -1,8 +1,12 @@
+//! Room is counted, given back, and kept apart for small requests and large ones.
+
 use std::sync::mpsc;
 
 use super::*;
 
 const MEGABYTE: usize = 1 << 20;
+/// Each channel says one thing once.
+const ONE_WORD: usize = 1;
 
 #[tokio::test]
 async fn large_requests_are_refused_beyond_their_bytes_and_let_in_again_after() {
@@ -34,8 +38,8 @@ async fn a_request_of_unknown_length_grows_until_there_is_no_room() {
 #[tokio::test]
 async fn the_room_is_held_while_the_work_runs_even_if_nobody_waits_for_it() {
     let intake = Intake::new(2);
-    let (go, waits) = mpsc::channel::<()>();
-    let (ended, end) = mpsc::channel();
+    let (go, waits) = mpsc::sync_channel::<()>(ONE_WORD);
+    let (ended, end) = mpsc::sync_channel(ONE_WORD);
     let reservation = intake.reserve(Some(LARGE_LANE_BYTES)).unwrap();
     let running = tokio::spawn(reservation.run(move || {
         ended.send(()).unwrap();
@@ -54,7 +58,7 @@ async fn the_room_is_held_while_the_work_runs_even_if_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_small_request_overtakes_large_ones() {
     let intake = Intake::new(2);
-    let (go, waits) = mpsc::channel::<()>();
+    let (go, waits) = mpsc::sync_channel::<()>(ONE_WORD);
     let large = tokio::spawn(intake.reserve(Some(MEGABYTE)).unwrap().run(move || waits.recv().unwrap()));
     assert_eq!(intake.reserve(Some(10)).unwrap().run(|| 7).await, Ok(7));
     go.send(()).unwrap();
