@@ -128,8 +128,10 @@ impl Work<'_> {
         self.context.stop.check()?;
         let end = self.vocabulary.end_of_text_id;
         for ((digest, text), tokens) in batch.iter().zip(self.encode_all(&batch)) {
-            let mut tokens = tokens.map_err(TokenizeError::Encode)?;
-            tokens.push(end);
+            let mut tokens = self.whole(tokens.map_err(TokenizeError::Encode)?);
+            if tokens.last() != Some(&end) {
+                tokens.push(end);
+            }
             self.counts.documents_in += 1;
             self.counts.documents_out += 1;
             self.counts.bytes_in += text.len() as u64;
@@ -140,6 +142,15 @@ impl Work<'_> {
             self.context.reporter.stage(&self.counts, Extent::Running(Some(done)))?;
         }
         Ok(())
+    }
+
+    /// A document's tokens with those around them that the tokenizer adds to every text.
+    fn whole(&self, tokens: Vec<u32>) -> Vec<u32> {
+        let tokenizer = &self.vocabulary.tokenizer;
+        match (tokenizer.prefix(), tokenizer.suffix()) {
+            ([], []) => tokens,
+            (prefix, suffix) => [prefix, &tokens, suffix].concat(),
+        }
     }
 
     /// Tokens of every document, in order. Long documents keep every thread busy as well, because pieces are shared out.

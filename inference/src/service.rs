@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bedplate_tokenizer::{ChatMessage, Tokenizer};
+use bedplate_tokenizer::{ChatMessage, RenderOptions, Tokenizer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -60,15 +60,13 @@ impl Service {
         }
     }
 
-    /// Tokens of a plain prompt, with the beginning-of-text token in front where the model expects one.
+    /// Tokens of a plain prompt, with those around it that its tokenizer adds, usually one that begins a text.
     ///
     /// # Errors
     /// When the text cannot be tokenised.
     pub fn encode_prompt(&self, text: &str, param: &'static str) -> Result<Vec<u32>, ApiError> {
-        let bos = self.tokenizer.bos_token_id().filter(|_| self.tokenizer.add_bos());
-        let mut tokens: Vec<u32> = bos.into_iter().collect();
-        tokens.extend(self.encode(text, param)?);
-        Ok(tokens)
+        let tokens = self.tokenizer.encode_with_special(text, true);
+        tokens.map_err(|error| ApiError::invalid(param, error.to_string()))
     }
 
     /// Tokens of a text as it is; the texts of special tokens become those tokens.
@@ -86,11 +84,8 @@ impl Service {
     /// When there are no messages, a role is not known, the model has no template or the template refuses them.
     pub fn encode_chat(&self, messages: Vec<ChatMessage>, add_generation_prompt: bool) -> Result<Vec<u32>, ApiError> {
         let messages = known_roles(messages)?;
-        let Some(template) = self.tokenizer.chat_template() else {
-            let message = format!("the model `{}` has no chat template; use completions", self.model_name);
-            return Err(ApiError::invalid("messages", message));
-        };
-        let rendered = template.render(&messages, add_generation_prompt);
+        let options = RenderOptions { add_generation_prompt, ..RenderOptions::default() };
+        let rendered = self.tokenizer.chat_template(None).and_then(|template| template.render(&messages, &options));
         let text = rendered.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
         self.encode(&text, "messages")
     }

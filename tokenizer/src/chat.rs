@@ -1,22 +1,35 @@
 //! Chat templates, with the meaning Hugging Face gives them.
 //!
-//! Owns the Jinja environment: block trimming, Python's string methods and the functions templates expect. Never
-//! decides what becomes of the prompt.
+//! Owns what a rendering is given and how its end is left open. Never decides what becomes of the prompt.
 
+mod environment;
+mod json;
+mod methods;
+mod open_end;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
-use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig, value::Serde};
+use std::collections::BTreeMap;
+
+use minijinja::{
+    Environment,
+    value::{Serde, Value},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
 /// Name that Jinja's messages give the template.
 const TEMPLATE_NAME: &str = "chat_template";
 
 /// Why a prompt could not be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChatTemplateError {
+    /// There is no template.
+    #[error("the model has no chat template; use completions")]
+    Missing,
     /// The source is no valid Jinja.
-    #[error("cannot compile the chat template: {0}")]
+    #[error("cannot compile the chat template: {0}; send another chat_template, or use completions")]
     Compile(String),
     /// The template refused the messages (`raise_exception`).
     #[error("the chat template refuses the messages: {0}")]
@@ -24,6 +37,9 @@ pub enum ChatTemplateError {
     /// The template failed on the messages.
     #[error("cannot render the chat template: {0}")]
     Render(String),
+    /// The options contradict each other, the messages or the template.
+    #[error("{0}")]
+    Options(String),
 }
 
 /// One message of a conversation.
@@ -33,12 +49,38 @@ pub struct ChatMessage {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Whatever else templates look at: `name`, `reasoning_content`, `tool_calls`. Nulls count as absent.
+    #[serde(flatten)]
+    pub fields: Map<String, serde_json::Value>,
 }
 
 impl ChatMessage {
     /// A message of `role` that says `content`.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self { role: role.into(), content: content.into(), fields: Map::new() }
+    }
+}
+
+/// What a rendering is asked for, in the words of transformers' `apply_chat_template`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RenderOptions {
+    /// The prompt ends where the assistant's answer begins.
+    pub add_generation_prompt: bool,
+    /// The prompt ends with the last message's text, so that the model goes on with it. Not together with
+    /// `add_generation_prompt`.
+    pub continue_final_message: bool,
+    /// Schemas of the tools that may be called; the template sees `none` where there are none.
+    pub tools: Option<Vec<serde_json::Value>>,
+    /// Objects with `title` and `text` that the answer may rest on; the template sees `none` where there are none.
+    pub documents: Option<Vec<serde_json::Value>>,
+    /// Further variables (`chat_template_kwargs`), which win over the special tokens' names.
+    pub variables: Map<String, serde_json::Value>,
+}
+
+impl RenderOptions {
+    /// For a prompt that the assistant answers.
+    pub fn for_answer() -> Self {
+        Self { add_generation_prompt: true, ..Self::default() }
     }
 }
 
@@ -47,23 +89,30 @@ impl ChatMessage {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
-    bos_token: String,
-    eos_token: String,
+    rewritten: String,
+    special_tokens: SpecialTokens,
+    wants_parts: bool,
 }
 
+/// Names and texts of the tokens that a template may write: `bos_token`, `eos_token`, `pad_token`.
+pub type SpecialTokens = BTreeMap<String, String>;
+
 impl ChatTemplate {
-    /// Compiles `source`; `bos_token` and `eos_token` are the texts of the tokens, if there are such tokens.
-    pub fn new(source: &str, bos_token: Option<&str>, eos_token: Option<&str>) -> Result<Self, ChatTemplateError> {
-        let environment = environment();
+    /// Compiles `source`, in which the names of `special_tokens` are known.
+    ///
+    /// # Errors
+    /// When it is no valid Jinja.
+    pub fn new(source: &str, special_tokens: SpecialTokens) -> Result<Self, ChatTemplateError> {
+        let compile = |reason: String| ChatTemplateError::Compile(reason);
+        let rewritten = rewrite::rewrite(source);
+        let environment = environment::environment();
         environment
-            .template_from_named_str(TEMPLATE_NAME, source)
-            .map_err(|error| ChatTemplateError::Compile(error.to_string()))?;
-        Ok(Self {
-            environment,
-            source: source.to_owned(),
-            bos_token: bos_token.unwrap_or_default().to_owned(),
-            eos_token: eos_token.unwrap_or_default().to_owned(),
-        })
+            .template_from_named_str(TEMPLATE_NAME, &rewritten)
+            .map_err(|error| compile(environment::reason(&error)))?;
+        let mut template =
+            Self { environment, source: source.to_owned(), rewritten, special_tokens, wants_parts: false };
+        template.wants_parts = template.finds_text_in_parts_only();
+        Ok(template)
     }
 
     /// The Jinja source.
@@ -71,97 +120,65 @@ impl ChatTemplate {
         &self.source
     }
 
-    /// The prompt for `messages`. With `add_generation_prompt` it ends where the assistant's answer begins.
-    pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, ChatTemplateError> {
+    /// The prompt for `messages`.
+    ///
+    /// # Errors
+    /// When the template refuses them or fails, or the options do not fit together.
+    pub fn render(&self, messages: &[ChatMessage], options: &RenderOptions) -> Result<String, ChatTemplateError> {
+        if !options.continue_final_message {
+            return self.render_messages(messages, options);
+        }
+        if options.add_generation_prompt {
+            let reason = "continue_final_message and add_generation_prompt contradict each other; set one to false";
+            return Err(ChatTemplateError::Options(reason.to_owned()));
+        }
+        open_end::render(self, messages, options)
+    }
+
+    fn render_messages(&self, messages: &[ChatMessage], options: &RenderOptions) -> Result<String, ChatTemplateError> {
         let template = self
             .environment
-            .template_from_named_str(TEMPLATE_NAME, &self.source)
-            .map_err(|error| ChatTemplateError::Compile(error.to_string()))?;
-        let context = context! {
-            messages => Serde(messages),
-            add_generation_prompt => add_generation_prompt,
-            bos_token => &self.bos_token,
-            eos_token => &self.eos_token,
-        };
-        template.render(context).map_err(|error| match refusal(&error) {
+            .template_from_named_str(TEMPLATE_NAME, &self.rewritten)
+            .map_err(|error| ChatTemplateError::Compile(environment::reason(&error)))?;
+        let messages: Vec<Value> = messages.iter().map(|message| self.message(message)).collect();
+        // An absent special token is undefined, absent tools and documents are none: so it is in transformers.
+        let mut context: BTreeMap<&str, Value> =
+            self.special_tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text))).collect();
+        for (name, value) in &options.variables {
+            context.insert(name, Value::from(Serde(value)));
+        }
+        context.insert("messages", Value::from(messages));
+        context.insert("tools", Value::from(Serde(&options.tools)));
+        context.insert("documents", Value::from(Serde(&options.documents)));
+        context.insert("add_generation_prompt", Value::from(options.add_generation_prompt));
+        template.render(Value::from_pairs(context)).map_err(|error| match environment::refusal(&error) {
             Some(reason) => ChatTemplateError::Refused(reason),
-            None => ChatTemplateError::Render(error.to_string()),
+            None => ChatTemplateError::Render(environment::reason(&error)),
         })
     }
-}
 
-/// Marks an error as one that the template raised on purpose.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Raised(String);
-
-fn refusal(error: &Error) -> Option<String> {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(Raised(reason)) = inner.downcast_ref::<Raised>() {
-            return Some(reason.clone());
-        }
-        source = inner.source();
-    }
-    None
-}
-
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.expect("the default delimiters are valid"));
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, "the template raised an exception").with_source(Raised(message)))
-    });
-    environment.add_function("strftime_now", strftime_now);
-    environment.add_filter("tojson", to_json);
-    environment
-}
-
-/// The local time in `format`, as Python's `strftime` writes it.
-fn strftime_now(format: &str) -> Result<String, Error> {
-    use std::fmt::Write;
-    let mut text = String::new();
-    // chrono reports an unknown directive as a formatting error.
-    write!(text, "{}", chrono::Local::now().format(format))
-        .map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("strftime_now: bad format `{format}`")))?;
-    Ok(text)
-}
-
-/// JSON as Python's `json.dumps(value, ensure_ascii=False, indent=indent)` writes it.
-fn to_json(value: Value, options: minijinja::value::Kwargs) -> Result<Value, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let bytes = match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width);
-            serialize(&value, serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes()))
-        }
-        None => serialize(&value, PythonFormatter),
-    };
-    let bytes = bytes.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(Value::from_safe_string(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-fn serialize(value: &Value, formatter: impl serde_json::ser::Formatter) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
-    Ok(bytes)
-}
-
-/// Python puts a space behind every comma and colon.
-struct PythonFormatter;
-
-impl serde_json::ser::Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    /// A message as the template sees it.
+    fn message(&self, message: &ChatMessage) -> Value {
+        let mut object = Map::new();
+        object.insert("role".to_owned(), message.role.clone().into());
+        let text = &message.content;
+        let content =
+            if self.wants_parts { serde_json::json!([{"type": "text", "text": text}]) } else { text.clone().into() };
+        object.insert("content".to_owned(), content);
+        let fields = message.fields.iter().filter(|(_, value)| !value.is_null());
+        object.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+        Value::from(Serde(object))
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
+    /// Whether a text given as a string gets lost and one given as a list of parts does not: such templates loop over
+    /// the parts of every message.
+    fn finds_text_in_parts_only(&mut self) -> bool {
+        const PROBE: &str = "text-of-a-message";
+        let mut shows_text = |as_parts: bool| {
+            self.wants_parts = as_parts;
+            let rendered = self.render_messages(&[ChatMessage::new("user", PROBE)], &RenderOptions::for_answer());
+            rendered.is_ok_and(|text| text.contains(PROBE))
+        };
+        !shows_text(false) && shows_text(true)
     }
 }

@@ -17,18 +17,15 @@ use tokenizers::{
 };
 
 use crate::{
-    chat::ChatTemplate,
-    tokenizer::{Extras, Tokenizer, TokenizerError},
+    ends::spelled,
+    templates::{DEFAULT, Templates},
+    tokenizer::{Affixes, Extras, Tokenizer, TokenizerError},
 };
 
 /// `tokenizer.ggml.token_type` of a control token.
 const TOKEN_TYPE_CONTROL: i32 = 3;
 /// `tokenizer.ggml.token_type` of a token that is matched whole before the text is split.
 const TOKEN_TYPE_USER_DEFINED: i32 = 4;
-
-/// Control tokens that end a turn or a text, whatever `eos_token_id` says: files often name only one of theirs.
-const END_OF_GENERATION: [&str; 8] =
-    ["<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>", "</s>"];
 
 /// Splits of Llama 3, digits in groups of up to three.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -79,24 +76,23 @@ impl Tokenizer {
         inner.add_special_tokens(&control);
         inner.add_tokens(&defined);
 
-        let mut eos_token_ids: Vec<u32> = vocab.eos_token_id.into_iter().collect();
-        for text in END_OF_GENERATION {
-            if let Some(id) =
-                control.iter().any(|token| token.content == text).then(|| inner.token_to_id(text)).flatten()
-                && !eos_token_ids.contains(&id)
-            {
-                eos_token_ids.push(id);
-            }
-        }
-        let text_of = |id: Option<u32>| id.map(|id| vocab.tokens[id as usize].as_str());
-        let chat_template = vocab
-            .chat_template
-            .as_deref()
-            .map(|source| ChatTemplate::new(source, text_of(vocab.bos_token_id), text_of(vocab.eos_token_id)))
-            .transpose()
-            .map_err(TokenizerError::Template)?;
-        let extras = Extras { bos_token_id: vocab.bos_token_id, eos_token_ids, add_bos: vocab.add_bos, chat_template };
-        Ok(Self::new(inner, extras))
+        let text_of = |id: Option<u32>| id.map(|id| vocab.tokens[id as usize].clone());
+        let special_tokens = [("bos_token", vocab.bos_token_id), ("eos_token", vocab.eos_token_id)];
+        let special_tokens =
+            special_tokens.into_iter().filter_map(|(name, id)| Some((name.to_owned(), text_of(id)?))).collect();
+        let sources = vocab.chat_template.iter().map(|source| (DEFAULT.to_owned(), source.clone())).collect();
+        let mut ends: Vec<u32> = vocab.eos_token_id.into_iter().collect();
+        ends.extend(spelled(|text| inner.token_to_id(text)));
+        let prefix = vocab.bos_token_id.filter(|_| vocab.add_bos).into_iter().collect();
+        let extras = Extras {
+            bos_token_id: vocab.bos_token_id,
+            affixes: Affixes { prefix, suffix: Vec::new() },
+            templates: Templates::new(sources, special_tokens),
+            ..Extras::default()
+        };
+        let mut tokenizer = Self::new(inner, extras);
+        tokenizer.set_ends(ends);
+        Ok(tokenizer)
     }
 }
 

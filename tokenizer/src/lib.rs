@@ -4,14 +4,16 @@
 #![deny(unsafe_code)]
 
 pub mod chat;
+mod ends;
 pub mod folder;
 pub mod gguf;
 pub mod shard;
 pub mod stream;
+mod templates;
 pub mod tokenizer;
 pub mod train;
 
-pub use chat::{ChatMessage, ChatTemplate};
+pub use chat::{ChatMessage, ChatTemplate, ChatTemplateError, RenderOptions};
 pub use gguf::GgufVocab;
 pub use shard::{ShardWriter, TokenShard};
 pub use stream::DecodeStream;

@@ -6,34 +6,62 @@ use std::borrow::Borrow;
 
 use crate::tokenizer::Tokenizer;
 
-/// Detokeniser of one generation. The pieces it returns, put together, are what `Tokenizer::decode` returns.
-/// Holds the tokenizer by reference or by `Arc`, as suits whoever keeps it.
+/// Longest character in UTF-8; an unfinished one is shorter.
+const MAX_CHARACTER_BYTES: usize = 4;
+
+/// Detokeniser of one generation. The pieces it returns, put together, are what `Tokenizer::decode` or
+/// `Tokenizer::decode_after` returns. Holds the tokenizer by reference or by `Arc`, as suits whoever keeps it.
 #[derive(Debug)]
 pub struct DecodeStream<T: Borrow<Tokenizer>> {
     tokenizer: T,
     skip_special: bool,
-    strip_space: bool,
+    /// No token has added text yet: SentencePiece drops the space in front of the first one.
+    begins_text: bool,
     pending: Vec<u8>,
 }
 
 impl<T: Borrow<Tokenizer>> DecodeStream<T> {
-    /// A detokeniser that has seen no token; with `skip_special`, special tokens add no text.
+    /// A detokeniser for a text of its own; with `skip_special`, special tokens add no text.
     pub fn new(tokenizer: T, skip_special: bool) -> Self {
-        let strip_space = tokenizer.borrow().strips_leading_space();
-        Self { tokenizer, skip_special, strip_space, pending: Vec::new() }
+        Self { tokenizer, skip_special, begins_text: true, pending: Vec::new() }
+    }
+
+    /// A detokeniser for what follows the tokens of `context`, usually the prompt. The space in front of the first word
+    /// stays, unless nothing of `context` is text; a character that `context` leaves unfinished comes out whole with the
+    /// token that completes it.
+    pub fn after(tokenizer: T, context: &[u32], skip_special: bool) -> Self {
+        let mut stream = Self::new(tokenizer, skip_special);
+        // Backwards, for a prompt may be long and only its last character matters.
+        let mut tail: Vec<&[u8]> = Vec::new();
+        let mut len = 0;
+        for &id in context.iter().rev() {
+            let bytes = text_of(stream.tokenizer.borrow(), id, skip_special);
+            len += bytes.len();
+            tail.push(bytes);
+            if len >= MAX_CHARACTER_BYTES {
+                break;
+            }
+        }
+        tail.reverse();
+        let mut tail = tail.concat();
+        tail.drain(..complete_len(&tail));
+        stream.pending = tail;
+        stream.begins_text = len == 0;
+        stream
     }
 
     /// Text that is complete with token `id`; none while a character is still unfinished.
     pub fn push(&mut self, id: u32) -> Option<String> {
         let tokenizer = self.tokenizer.borrow();
-        let mut bytes = tokenizer.token_bytes(id);
-        if bytes.is_empty() || (self.skip_special && tokenizer.is_special(id)) {
+        let bytes = text_of(tokenizer, id, self.skip_special);
+        if bytes.is_empty() {
             return None;
         }
-        if std::mem::take(&mut self.strip_space) {
-            bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+        if std::mem::take(&mut self.begins_text) {
+            self.pending.extend_from_slice(&tokenizer.first_bytes(id));
+        } else {
+            self.pending.extend_from_slice(bytes);
         }
-        self.pending.extend_from_slice(bytes);
         let complete = complete_len(&self.pending);
         let text = String::from_utf8_lossy(&self.pending[..complete]).into_owned();
         self.pending.drain(..complete);
@@ -44,6 +72,11 @@ impl<T: Borrow<Tokenizer>> DecodeStream<T> {
     pub fn finish(self) -> Option<String> {
         (!self.pending.is_empty()).then(|| String::from_utf8_lossy(&self.pending).into_owned())
     }
+}
+
+/// Bytes that token `id` adds behind other text.
+fn text_of(tokenizer: &Tokenizer, id: u32, skip_special: bool) -> &[u8] {
+    if skip_special && tokenizer.is_special(id) { &[] } else { tokenizer.token_bytes(id) }
 }
 
 /// Bytes in front of a character that more bytes could still complete.

@@ -1,16 +1,26 @@
 //! One tokenizer, whatever file it came from.
 //!
-//! Owns encoding, decoding and the table of token bytes. Never decides where a beginning-of-text token belongs: callers
-//! ask `add_bos`.
+//! Owns encoding, decoding, the table of token bytes and the tokens that belong around a text. Never decides whether a
+//! text is a prompt of its own: callers choose between `encode` and `encode_with_special`.
 
+mod affixes;
 mod bound;
 mod bytes;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use crate::{chat::ChatTemplate, stream::DecodeStream};
+use crate::{
+    chat::{ChatTemplate, ChatTemplateError},
+    stream::DecodeStream,
+    templates::Templates,
+};
+pub(crate) use affixes::Affixes;
 use bytes::TokenBytes;
 
 /// Why a tokenizer could not be loaded or used.
@@ -42,9 +52,6 @@ pub enum TokenizerError {
     /// The text could not be split into tokens.
     #[error("cannot tokenise the text: {0}")]
     Encode(String),
-    /// The chat template does not compile.
-    #[error("the chat template is invalid")]
-    Template(#[source] crate::chat::ChatTemplateError),
 }
 
 /// Special tokens and templates that come with a vocabulary.
@@ -52,8 +59,8 @@ pub enum TokenizerError {
 pub(crate) struct Extras {
     pub bos_token_id: Option<u32>,
     pub eos_token_ids: Vec<u32>,
-    pub add_bos: bool,
-    pub chat_template: Option<ChatTemplate>,
+    pub affixes: Affixes,
+    pub templates: Templates,
 }
 
 /// A vocabulary with its splitting rules, special tokens and chat template. Immutable, so threads share it.
@@ -79,11 +86,14 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    pub(crate) fn new(mut inner: tokenizers::Tokenizer, extras: Extras) -> Self {
+    pub(crate) fn new(mut inner: tokenizers::Tokenizer, mut extras: Extras) -> Self {
         // Truncation and padding are the business of whoever builds batches.
         inner.with_padding(None);
         let _ = inner.with_truncation(None);
         let bytes = TokenBytes::of(&inner);
+        if extras.affixes.is_empty() {
+            extras.affixes = Affixes::of(&inner);
+        }
         let mut plain = inner.clone();
         plain.set_encode_special_tokens(true);
         Self { parsing: inner, plain, bytes, extras }
@@ -101,9 +111,37 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Token ids of `text` as a text of its own, with the tokens in front and behind that the reference adds
+    /// (`add_special_tokens=True` of Hugging Face's `encode`, `add_special` of llama.cpp). `parse_special` as for `encode`.
+    pub fn encode_with_special(&self, text: &str, parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = self.prefix().to_vec();
+        ids.extend(self.encode(text, parse_special)?);
+        ids.extend(self.suffix());
+        Ok(ids)
+    }
+
+    /// Tokens in front of every text of its own, usually none or the one that begins a text.
+    pub fn prefix(&self) -> &[u32] {
+        &self.extras.affixes.prefix
+    }
+
+    /// Tokens behind every text of its own, usually none.
+    pub fn suffix(&self) -> &[u32] {
+        &self.extras.affixes.suffix
+    }
+
     /// Text of `ids`; bytes that are no UTF-8 become U+FFFD. Unknown ids are left out.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        let mut stream = self.decode_stream(skip_special);
+        Self::drain(self.decode_stream(skip_special), ids)
+    }
+
+    /// What `ids` add to the text of `context`: the space that a SentencePiece model puts in front of their first word
+    /// stays. See [`DecodeStream::after`].
+    pub fn decode_after(&self, context: &[u32], ids: &[u32], skip_special: bool) -> String {
+        Self::drain(DecodeStream::after(self, context, skip_special), ids)
+    }
+
+    fn drain(mut stream: DecodeStream<&Self>, ids: &[u32]) -> String {
         let mut text = String::new();
         for &id in ids {
             text.extend(stream.push(id));
@@ -117,7 +155,7 @@ impl Tokenizer {
         DecodeStream::new(self, skip_special)
     }
 
-    /// Bytes that token `id` stands for. Empty where the id is not in the vocabulary.
+    /// Bytes that token `id` stands for behind other text. Empty where the id is not in the vocabulary.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.bytes.get(id)
     }
@@ -127,14 +165,36 @@ impl Tokenizer {
         if self.is_special(id) { 0 } else { self.token_bytes(id).len() }
     }
 
+    /// Each token that ends a generation, and how it is written.
+    pub fn end_tokens(&self) -> impl Iterator<Item = (u32, String)> {
+        self.eos_token_ids().iter().map(|&id| (id, self.token_text(id).unwrap_or_default()))
+    }
+
+    /// Takes these tokens and the one that the chat template ends a turn with as the ends of a generation.
+    pub(crate) fn set_ends(&mut self, mut ids: Vec<u32>) {
+        if ids.is_empty() {
+            ids.extend(&self.extras.eos_token_ids);
+        }
+        ids.extend(self.end_of_turn());
+        let mut seen = std::collections::BTreeSet::new();
+        ids.retain(|id| seen.insert(*id));
+        self.extras.eos_token_ids = ids;
+    }
+
+    /// Whether `id` was added to the vocabulary, so that its text is found whole.
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        self.bytes.is_added(id)
+    }
+
     /// Whether `id` is a special (control) token.
     pub fn is_special(&self, id: u32) -> bool {
         self.bytes.is_special(id)
     }
 
-    /// Whether a leading space of the whole text is an artefact of the vocabulary (SentencePiece's dummy prefix).
-    pub(crate) fn strips_leading_space(&self) -> bool {
-        self.bytes.strips_leading_space()
+    /// Bytes that token `id` stands for as the first of a text: a space in front may be an artefact of the vocabulary.
+    pub(crate) fn first_bytes(&self, id: u32) -> Cow<'_, [u8]> {
+        let alone = self.token_text(id).and_then(|text| self.bytes.first(&text, self.parsing.get_decoder()));
+        alone.map_or(Cow::Borrowed(self.token_bytes(id)), |text| Cow::Owned(text.into_bytes()))
     }
 
     /// One more than the largest id.
@@ -152,7 +212,8 @@ impl Tokenizer {
         self.parsing.id_to_token(id)
     }
 
-    /// Tokens that end a generation.
+    /// Tokens that end a generation, whatever says so: the files, the chat template or the spelling. The first is the one
+    /// that ends a document.
     pub fn eos_token_ids(&self) -> &[u32] {
         &self.extras.eos_token_ids
     }
@@ -162,14 +223,12 @@ impl Tokenizer {
         self.extras.bos_token_id
     }
 
-    /// Whether the model expects `bos_token_id` in front of a plain prompt (a chat template writes its own).
-    pub fn add_bos(&self) -> bool {
-        self.extras.add_bos
-    }
-
-    /// The chat template, if the model has one.
-    pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        self.extras.chat_template.as_ref()
+    /// The chat template that a request gets: the model's, or the one that `asked` names or is the source of.
+    ///
+    /// # Errors
+    /// When there is none or it does not compile, which says nothing against plain prompts.
+    pub fn chat_template(&self, asked: Option<&str>) -> Result<Arc<ChatTemplate>, ChatTemplateError> {
+        self.extras.templates.choose(asked)
     }
 
     /// The whole tokenizer as the bytes of a `tokenizer.json`.

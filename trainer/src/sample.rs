@@ -52,7 +52,11 @@ impl Samples {
         prompts: &[String],
         holdout: Option<&SequenceRef<'_>>,
     ) -> Result<Self, TrainError> {
-        let encode = |text: &String| Ok((text.clone(), tokenizer.encode(text, false)?));
+        // A prompt begins as the documents that are trained on, but is not ended.
+        let encode = |text: &String| {
+            let tokens = [tokenizer.prefix(), &tokenizer.encode(text, false)?].concat();
+            Ok((text.clone(), tokens))
+        };
         let mut prompts = prompts.iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(TrainError::Prompt)?;
         if let (true, Some(sequence)) = (prompts.is_empty(), holdout) {
             let (mut tokens, mut segment_lengths) = (Vec::new(), Vec::new());
@@ -70,7 +74,8 @@ impl Samples {
         }
         let mut sampler = Sampler::new(config, weights, self.end_of_text);
         let draw = |(text, tokens): &(String, Vec<u32>)| {
-            (text.clone(), self.tokenizer.decode(&sampler.continue_prompt(tokens), true))
+            let continuation = sampler.continue_prompt(tokens);
+            (text.clone(), self.tokenizer.decode_after(tokens, &continuation, true))
         };
         self.prompts.iter().map(draw).collect()
     }

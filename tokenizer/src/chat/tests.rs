@@ -1,6 +1,6 @@
 //! Templates mean what `transformers` makes of them.
 
-use super::{ChatMessage, ChatTemplate, ChatTemplateError};
+use super::{ChatMessage, ChatTemplate, ChatTemplateError, RenderOptions};
 
 const CHATML: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ \
     '<|im_start|>system\nYou are helpful<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + \
@@ -8,7 +8,8 @@ const CHATML: &str = "{% for message in messages %}{% if loop.first and messages
     }}{% endif %}";
 
 fn render(source: &str, messages: &[ChatMessage]) -> Result<String, ChatTemplateError> {
-    ChatTemplate::new(source, Some("<s>"), Some("</s>"))?.render(messages, true)
+    let special = [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+    ChatTemplate::new(source, special.into())?.render(messages, &RenderOptions::for_answer())
 }
 
 #[test]

@@ -5,7 +5,10 @@
 use serde_json::Value;
 use tokenizers::ModelWrapper;
 
-use super::{Tokenizer, bytes::byte_alphabet};
+use super::{
+    Tokenizer,
+    bytes::{byte_alphabet, is_byte_level},
+};
 
 /// Unicode's normal forms write at most four bytes as one: `𝐀` (4 bytes) becomes `A`.
 const NORMAL_FORM_SHRINKS: usize = 4;
@@ -73,11 +76,6 @@ fn splitter_keeps_all(part: &Value) -> bool {
         Some("Split" | "Punctuation") => part["behavior"] != "Removed",
         _ => false,
     }
-}
-
-fn is_byte_level(part: &Value) -> bool {
-    let parts = part["normalizers"].as_array().or_else(|| part["pretokenizers"].as_array());
-    part["type"] == "ByteLevel" || parts.is_some_and(|parts| parts.iter().any(is_byte_level))
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! The bytes each token stands for, in one flat table.
 //!
-//! Owns the mapping from how a token is written to what it means. Never decodes text itself.
+//! Owns the mapping from how a token is written to what it means behind other text. Never decodes text itself.
 
 use std::collections::HashMap;
 
-use tokenizers::DecoderWrapper;
+use tokenizers::{Decoder, DecoderWrapper};
 
 /// SentencePiece writes a space as this character.
 const METASPACE: char = '\u{2581}';
+/// A token that every decoder leaves as it is, in front of the one that is looked at.
+const PROBE: &str = "a";
 
 /// Bytes of every token: `data[offsets[id]..offsets[id + 1]]`.
 #[derive(Debug)]
@@ -15,12 +17,24 @@ pub(crate) struct TokenBytes {
     data: Vec<u8>,
     offsets: Vec<usize>,
     special: Vec<bool>,
-    strips_leading_space: bool,
+    added: Vec<bool>,
+    writing: Writing,
+}
+
+/// How a vocabulary writes bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    /// In GPT-2's alphabet.
+    ByteLevel,
+    /// As SentencePiece: the metaspace for a space, `<0xNN>` for a byte.
+    SentencePiece,
+    /// As its decoder says, which is asked token by token (WordPiece, word vocabularies).
+    Other,
 }
 
 impl TokenBytes {
     pub(crate) fn of(inner: &tokenizers::Tokenizer) -> Self {
-        let byte_level = uses_byte_level(inner.get_decoder());
+        let decoder = inner.get_decoder();
         let alphabet = byte_alphabet();
         let added = inner.get_added_tokens_decoder();
         let vocab = inner.get_vocab(true);
@@ -33,17 +47,23 @@ impl TokenBytes {
             data: Vec::new(),
             offsets: vec![0],
             special: Vec::with_capacity(len),
-            strips_leading_space: !byte_level,
+            added: Vec::with_capacity(len),
+            writing: Writing::of(inner),
         };
         for (id, text) in texts.into_iter().enumerate() {
             let added_token = added.get(&(id as u32));
-            match (text, byte_level) {
+            match (text, table.writing) {
                 (None, _) => {}
-                (Some(text), _) if added_token.is_some() => table.data.extend_from_slice(text.as_bytes()),
-                (Some(text), true) => table.push_byte_level(text, &alphabet),
-                (Some(text), false) => table.push_sentence_piece(text),
+                // An added token stands for itself, never for letters of the alphabet.
+                (Some(text), Writing::ByteLevel) if added_token.is_some() => {
+                    table.data.extend_from_slice(text.as_bytes());
+                }
+                (Some(text), Writing::ByteLevel) => table.push_byte_level(text, &alphabet),
+                (Some(text), Writing::SentencePiece) => table.push_sentence_piece(text),
+                (Some(text), Writing::Other) => table.data.extend_from_slice(behind_probe(decoder, text).as_bytes()),
             }
             table.offsets.push(table.data.len());
+            table.added.push(added_token.is_some());
             table.special.push(added_token.is_some_and(|token| token.special));
         }
         table
@@ -62,8 +82,17 @@ impl TokenBytes {
         self.special.get(id as usize).copied().unwrap_or(false)
     }
 
-    pub(crate) fn strips_leading_space(&self) -> bool {
-        self.strips_leading_space
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        self.added.get(id as usize).copied().unwrap_or(false)
+    }
+
+    /// Bytes of the token written `text` as the first of a text, or none where that makes no difference.
+    pub(crate) fn first(&self, text: &str, decoder: Option<&DecoderWrapper>) -> Option<String> {
+        match self.writing {
+            Writing::ByteLevel => None,
+            Writing::SentencePiece if byte_of(text).is_some() => None,
+            _ => Some(decode_alone(decoder, &[text])),
+        }
     }
 
     /// A token whose characters are not all letters of the byte alphabet stands for itself.
@@ -83,20 +112,76 @@ impl TokenBytes {
 
     /// `<0xNN>` is one byte, the metaspace is a space, everything else stands for itself.
     fn push_sentence_piece(&mut self, text: &str) {
-        let byte = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-        match byte.filter(|hex| hex.len() == 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+        match byte_of(text) {
             Some(byte) => self.data.push(byte),
             None => self.data.extend_from_slice(text.replace(METASPACE, " ").as_bytes()),
         }
     }
 }
 
-fn uses_byte_level(decoder: Option<&DecoderWrapper>) -> bool {
-    match decoder {
-        Some(DecoderWrapper::ByteLevel(_)) => true,
-        Some(DecoderWrapper::Sequence(sequence)) => {
-            sequence.get_decoders().iter().any(|decoder| matches!(decoder, DecoderWrapper::ByteLevel(_)))
+impl Writing {
+    fn of(inner: &tokenizers::Tokenizer) -> Self {
+        let Some(decoder) = inner.get_decoder() else {
+            // Without a decoder the tokens are words, unless the splitter has made letters of bytes out of them.
+            let splitter = inner.get_pre_tokenizer().and_then(|part| serde_json::to_value(part).ok());
+            let is_byte_level = splitter.is_some_and(|part| is_byte_level(&part));
+            return if is_byte_level { Self::ByteLevel } else { Self::Other };
+        };
+        if uses_byte_level(decoder) {
+            return Self::ByteLevel;
         }
+        // The parts of a decoder are private, but what it is saved as is not.
+        let saved = serde_json::to_value(decoder).unwrap_or_default();
+        let parts = saved["decoders"].as_array().map_or_else(|| vec![&saved], |parts| parts.iter().collect());
+        let mut is_fused = false;
+        let is_plain = parts.iter().all(|part| match part["type"].as_str() {
+            Some("Metaspace") => part["replacement"] == METASPACE.to_string(),
+            Some("Replace") => part["pattern"]["String"] == METASPACE.to_string() && part["content"] == " ",
+            Some("ByteFallback") => true,
+            Some("Fuse") => {
+                is_fused = true;
+                true
+            }
+            // Behind a fuse it concerns the first token alone.
+            Some("Strip") => is_fused && part["stop"] == 0,
+            _ => false,
+        });
+        if is_plain { Self::SentencePiece } else { Self::Other }
+    }
+}
+
+/// The byte that `<0xNN>` names.
+fn byte_of(text: &str) -> Option<u8> {
+    let hex = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    (hex.len() == 2).then(|| u8::from_str_radix(hex, 16).ok()).flatten()
+}
+
+/// What the decoder adds for the token `text` behind another one.
+fn behind_probe(decoder: Option<&DecoderWrapper>, text: &str) -> String {
+    let decoded = decode_alone(decoder, &[PROBE, text]);
+    decoded.strip_prefix(PROBE).unwrap_or(text).to_owned()
+}
+
+/// What the decoder makes of these tokens. Without a decoder they are words with a space between.
+fn decode_alone(decoder: Option<&DecoderWrapper>, texts: &[&str]) -> String {
+    let decoded = decoder.map(|decoder| decoder.decode(texts.iter().map(|text| (*text).to_owned()).collect()));
+    match decoded {
+        Some(Ok(decoded)) => decoded,
+        Some(Err(_)) => texts.concat(),
+        None => texts.join(" "),
+    }
+}
+
+/// Whether a splitter, as it is saved, is GPT-2's or has it as a part.
+pub(super) fn is_byte_level(part: &serde_json::Value) -> bool {
+    let parts = part["normalizers"].as_array().or_else(|| part["pretokenizers"].as_array());
+    part["type"] == "ByteLevel" || parts.is_some_and(|parts| parts.iter().any(is_byte_level))
+}
+
+fn uses_byte_level(decoder: &DecoderWrapper) -> bool {
+    match decoder {
+        DecoderWrapper::ByteLevel(_) => true,
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(uses_byte_level),
         _ => false,
     }
 }
