@@ -9,6 +9,11 @@ use bedplate_telemetry::{chain::Chain, logging, trace_context};
 use bedplate_workload::{reporter::Reporter, termination};
 use clap::Parser;
 
+/// Gives the memory of a request back to the system. After a prompt of megabytes was tokenised, glibc kept gigabytes of
+/// small pieces; musl's own allocator makes all threads wait for one another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves a language model behind an OpenAI-compatible endpoint.
 #[derive(Debug, Parser)]
 #[command(name = "bedplate-inference", version)]

@@ -12,7 +12,7 @@ use bedplate_crds::job::{
 };
 use serde_json::json;
 
-use crate::fixture::{Api, DEADLINE, job, model_folder};
+use crate::fixture::{Api, DEADLINE, job, model_folder, write_changed_model};
 
 /// A started binary; killed when dropped.
 pub struct Process {
@@ -79,6 +79,13 @@ impl Process {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
+    /// Bytes of memory it has from the system.
+    fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
@@ -108,6 +115,33 @@ async fn it_reports_its_address_answers_and_ends_well_on_sigterm() {
     assert!(matches!(process.events()[0].body, ProgressBody::Started { .. }));
     process.terminate();
     assert_eq!(process.wait().code(), Some(0));
+}
+
+/// What a process may keep of a prompt that took hundreds of megabytes to tokenise.
+const KEPT_BYTES: usize = 64 << 20;
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_a_large_prompt_goes_back_to_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    write_changed_model(&model, None, |config| config.max_position_embeddings = 1 << 20, |_, _| {});
+    let mut process = Process::start(|job| {
+        job.model_uri = format!("file:{}", model.display());
+        job.kv_cache_bytes = 256 << 20;
+    });
+    let api = Api::new(process.url());
+    api.ask("/tokenize", json!({ "prompt": "the" })).await;
+    let before = process.resident_bytes();
+    let prompt = "the quick ".repeat(300_000);
+    let counted = api.ask("/tokenize", json!({ "prompt": prompt })).await;
+    assert!(counted["count"].as_u64().unwrap() > 300_000);
+    let (begun, mut kept) = (Instant::now(), usize::MAX);
+    while kept > KEPT_BYTES {
+        kept = process.resident_bytes().saturating_sub(before);
+        assert!(begun.elapsed() < DEADLINE, "{} MiB are kept", kept >> 20);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[test]
