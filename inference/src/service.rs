@@ -63,8 +63,9 @@ impl Service {
     /// Tokens of a plain prompt, with those around it that its tokenizer adds, usually one that begins a text.
     ///
     /// # Errors
-    /// When the text cannot be tokenised.
+    /// When the text cannot be tokenised, or is longer than any text that fits the context.
     pub fn encode_prompt(&self, text: &str, param: &'static str) -> Result<Vec<u32>, ApiError> {
+        self.prompt_limit.check(text, param)?;
         let tokens = self.tokenizer.encode_with_special(text, true);
         tokens.map_err(|error| ApiError::invalid(param, error.to_string()))
     }
