@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Finding, Tree};
 
 /// Files of `engine/src/cpu` that are no operation but what operations are made from.
-const NOT_OPERATIONS: [&str; 4] = ["lanes", "shared", "simd", "tile"];
+const NOT_OPERATIONS: [&str; 5] = ["gemm", "lanes", "shared", "simd", "tile"];
 
 /// All three.
 pub fn check(tree: &Tree) -> Vec<Finding> {
