@@ -60,7 +60,8 @@ pub fn run(
     clean: &CleanRecord,
     vocabulary: &Vocabulary,
 ) -> Result<Vec<TokenFile>, TokenizeError> {
-    let key = record::key_of(&(CODE_VERSION, &vocabulary.sha256, vocabulary.end_of_text_id));
+    let around = (vocabulary.tokenizer.prefix(), vocabulary.tokenizer.suffix());
+    let key = record::key_of(&(CODE_VERSION, &vocabulary.sha256, vocabulary.end_of_text_id, around));
     let folder = context.workspace.folder(&format!("tokens/{}", &key[..16]))?;
     let width = Width::for_vocabulary(vocabulary.tokenizer.vocab_size());
     let is_trained = matches!(context.job.spec.tokenizer, TokenizerSource::Train { .. });

@@ -145,7 +145,12 @@ fn choose<'a>(names: &[&'a str]) -> Result<Vec<&'a str>, String> {
 }
 
 fn wanted(name: &str) -> bool {
-    SIDE_FILES.contains(&name) || is_weights(name)
+    SIDE_FILES.contains(&name) || is_weights(name) || is_named_template(name)
+}
+
+/// Chat templates besides the default one, each in a file of its own.
+fn is_named_template(name: &str) -> bool {
+    name.starts_with("additional_chat_templates/") && name.ends_with(".jinja")
 }
 
 fn is_weights(name: &str) -> bool {
@@ -158,8 +163,10 @@ mod tests {
 
     #[test]
     fn chooses_a_safetensors_folder_before_anything_else() {
-        let names = ["README.md", "model.safetensors", "config.json", "tokenizer.json", "onnx/model.onnx", "a.gguf"];
-        assert_eq!(choose(&names).unwrap(), ["config.json", "model.safetensors", "tokenizer.json"]);
+        let template = "additional_chat_templates/rag.jinja";
+        let others = ["README.md", "onnx/model.onnx", "a.gguf", "additional_chat_templates/notes.txt"];
+        let names = [&others[..], &["model.safetensors", "config.json", "tokenizer.json", template]].concat();
+        assert_eq!(choose(&names).unwrap(), ["config.json", template, "model.safetensors", "tokenizer.json"]);
     }
 
     #[test]

@@ -171,9 +171,12 @@ fn vocab_of(vocabulary: Vocabulary) -> GgufVocab {
         merges,
         bos_token_id,
         eos_token_id,
-        unknown_token_id,
+        // A byte-level vocabulary writes every text, so that nothing is unknown.
+        unknown_token_id: _,
         padding_token_id: _,
+        end_token_ids,
         add_bos,
+        add_eos,
         chat_template,
     } = vocabulary;
     GgufVocab {
@@ -184,8 +187,9 @@ fn vocab_of(vocabulary: Vocabulary) -> GgufVocab {
         merges,
         bos_token_id,
         eos_token_id,
-        unknown_token_id,
+        end_token_ids,
         add_bos,
+        add_eos,
         chat_template,
     }
 }

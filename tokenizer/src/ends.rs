@@ -43,6 +43,19 @@ const FILE_ENDS: [&[&str]; 3] = [
     &["<|file_sep|>"],
 ];
 
+/// Tokens that begin the parts of a turn in the harmony format, and are shown (so llama.cpp has it).
+const SHOWN: [&str; 4] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
+
+/// Whether llama.cpp takes a token of this spelling for a control token, whatever its type.
+pub(crate) fn is_spelled_as_control(text: &str) -> bool {
+    SPELLINGS.contains(&text) || FILE_ENDS.iter().any(|kind| kind.contains(&text))
+}
+
+/// Whether a token of this spelling is shown, whatever its type.
+pub(crate) fn is_shown(text: &str) -> bool {
+    SHOWN.contains(&text)
+}
+
 /// Tokens of a GGUF vocabulary that end a generation by their spelling, where `id_of` finds a token by its text.
 pub(crate) fn spelled(id_of: impl Fn(&str) -> Option<u32>) -> Vec<u32> {
     let has = |text: &str| id_of(text).is_some();

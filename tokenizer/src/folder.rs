@@ -2,6 +2,9 @@
 //!
 //! Owns the meaning of `tokenizer_config.json` and its neighbours. Never downloads anything.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -2,43 +2,35 @@
 //!
 //! Owns llama.cpp's meaning of `tokenizer.ggml.*` for byte-level BPE. Never reads the file: the engine hands the arrays in.
 
+mod splits;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
-use tokenizers::{
-    AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior,
-    decoders::byte_level::ByteLevel as ByteLevelDecoder,
-    models::bpe::BPE,
-    pre_tokenizers::{
-        byte_level::ByteLevel,
-        digits::Digits,
-        sequence::Sequence,
-        split::{Split, SplitPattern},
-    },
-};
+use tokenizers::{AddedToken, decoders::byte_level::ByteLevel as ByteLevelDecoder, models::bpe::BPE};
 
 use crate::{
-    ends::spelled,
+    ends::{self, spelled},
     templates::{DEFAULT, Templates},
     tokenizer::{Affixes, Extras, Tokenizer, TokenizerError},
 };
 
+/// `tokenizer.ggml.token_type` of the token for what is unknown; its text is not parsed in a plain prompt either.
+const TOKEN_TYPE_UNKNOWN: i32 = 2;
 /// `tokenizer.ggml.token_type` of a control token.
 const TOKEN_TYPE_CONTROL: i32 = 3;
 /// `tokenizer.ggml.token_type` of a token that is matched whole before the text is split.
 const TOKEN_TYPE_USER_DEFINED: i32 = 4;
-
-/// Splits of Llama 3, digits in groups of up to three.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Splits of Qwen 2: Llama 3's with single digits.
-const QWEN2: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// BOS and EOS of a `gpt2` vocabulary in a file that does not name them (`special_bos_id` in llama.cpp).
+const DEFAULT_BOS_AND_EOS: u32 = 11;
 
 /// What a GGUF file says about its tokenizer.
 #[derive(Clone, Debug, Default)]
 pub struct GgufVocab {
     /// `tokenizer.ggml.model`; `gpt2` is understood.
     pub model: String,
-    /// `tokenizer.ggml.pre`: `smollm`, `gpt-2`, `llama-bpe` or `qwen2`.
+    /// `tokenizer.ggml.pre`, one of llama.cpp's names; empty or `default` where the file has none.
     pub pre: String,
     /// How each token is written, by id.
     pub tokens: Vec<String>,
@@ -50,56 +42,76 @@ pub struct GgufVocab {
     pub bos_token_id: Option<u32>,
     /// Token that ends a text.
     pub eos_token_id: Option<u32>,
-    /// Token for text outside the vocabulary; byte-level vocabularies never need it.
-    pub unknown_token_id: Option<u32>,
+    /// Further tokens that end a generation: of a turn (`eot`), of a message (`eom`), of a file (`fim_pad`, `fim_rep`,
+    /// `fim_sep`).
+    pub end_token_ids: Vec<u32>,
     /// Whether a plain prompt begins with `bos_token_id`.
     pub add_bos: bool,
+    /// Whether a plain prompt ends with `eos_token_id`.
+    pub add_eos: bool,
     /// Jinja source of the chat template.
     pub chat_template: Option<String>,
 }
 
 impl Tokenizer {
     /// Builds the tokenizer that a GGUF file describes.
+    ///
+    /// # Errors
+    /// When the vocabulary is of a kind that is not supported, or contradicts itself.
     pub fn from_gguf(vocab: GgufVocab) -> Result<Self, TokenizerError> {
         check(&vocab)?;
-        let splitter = pre_tokenizer(&vocab.pre)?;
-        let mut inner = tokenizers::Tokenizer::new(model(&vocab)?);
-        inner.with_pre_tokenizer(Some(splitter));
+        let splits = splits::named(&vocab.pre)?;
+        let mut inner = tokenizers::Tokenizer::new(model(&vocab, splits.ignore_merges)?);
+        inner.with_pre_tokenizer(Some(splits.splitter));
         inner.with_decoder(Some(ByteLevelDecoder::new(false, false, false)));
-        let typed = |wanted: i32| {
-            let pairs = vocab.tokens.iter().zip(&vocab.token_types);
-            pairs.filter(move |(_, kind)| **kind == wanted).map(|(text, _)| text)
-        };
-        let control: Vec<_> = typed(TOKEN_TYPE_CONTROL).map(|text| AddedToken::from(text, true)).collect();
-        let defined: Vec<_> =
-            typed(TOKEN_TYPE_USER_DEFINED).map(|text| AddedToken::from(text, false).normalized(false)).collect();
-        inner.add_special_tokens(&control);
-        inner.add_tokens(&defined);
+        add_tokens(&mut inner, &vocab);
 
+        let by_default =
+            |id: Option<u32>| id.or((vocab.tokens.len() > DEFAULT_BOS_AND_EOS as usize).then_some(DEFAULT_BOS_AND_EOS));
+        let (bos, eos) = (by_default(vocab.bos_token_id), by_default(vocab.eos_token_id));
         let text_of = |id: Option<u32>| id.map(|id| vocab.tokens[id as usize].clone());
-        let special_tokens = [("bos_token", vocab.bos_token_id), ("eos_token", vocab.eos_token_id)];
+        let special_tokens = [("bos_token", bos), ("eos_token", eos)];
         let special_tokens =
             special_tokens.into_iter().filter_map(|(name, id)| Some((name.to_owned(), text_of(id)?))).collect();
         let sources = vocab.chat_template.iter().map(|source| (DEFAULT.to_owned(), source.clone())).collect();
-        let mut ends: Vec<u32> = vocab.eos_token_id.into_iter().collect();
+        let mut ends: Vec<u32> = eos.into_iter().chain(vocab.end_token_ids.iter().copied()).collect();
         ends.extend(spelled(|text| inner.token_to_id(text)));
-        let prefix = vocab.bos_token_id.filter(|_| vocab.add_bos).into_iter().collect();
-        let extras = Extras {
-            bos_token_id: vocab.bos_token_id,
-            affixes: Affixes { prefix, suffix: Vec::new() },
-            templates: Templates::new(sources, special_tokens),
-            ..Extras::default()
+        let affixes = Affixes {
+            prefix: bos.filter(|_| vocab.add_bos).into_iter().collect(),
+            suffix: eos.filter(|_| vocab.add_eos).into_iter().collect(),
         };
-        let mut tokenizer = Self::new(inner, extras);
+        let templates = Templates::new(sources, special_tokens);
+        let mut tokenizer = Self::new(inner, Extras { bos_token_id: bos, affixes, templates, ..Extras::default() });
         tokenizer.set_ends(ends);
         Ok(tokenizer)
     }
 }
 
+/// Makes the tokens known that are found whole in a text. What is spelled as a control token is one, whatever its type
+/// says, as for llama.cpp.
+fn add_tokens(inner: &mut tokenizers::Tokenizer, vocab: &GgufVocab) {
+    let (mut control, mut defined) = (Vec::new(), Vec::new());
+    let types = vocab.token_types.iter().copied().chain(std::iter::repeat(0));
+    for (text, kind) in vocab.tokens.iter().zip(types) {
+        match kind {
+            _ if ends::is_shown(text) => defined.push(AddedToken::from(text, false).normalized(false)),
+            TOKEN_TYPE_CONTROL | TOKEN_TYPE_UNKNOWN => control.push(AddedToken::from(text, true)),
+            _ if ends::is_spelled_as_control(text) => control.push(AddedToken::from(text, true)),
+            TOKEN_TYPE_USER_DEFINED => defined.push(AddedToken::from(text, false).normalized(false)),
+            _ => {}
+        }
+    }
+    inner.add_special_tokens(&control);
+    inner.add_tokens(&defined);
+}
+
 fn check(vocab: &GgufVocab) -> Result<(), TokenizerError> {
     let fail = |reason: String| Err(TokenizerError::Gguf(reason));
     if vocab.model != "gpt2" {
-        return fail(format!("tokenizer.ggml.model is `{}`; `gpt2` (byte-level BPE) is supported", vocab.model));
+        return fail(format!(
+            "tokenizer.ggml.model is `{}`; `gpt2` (byte-level BPE) is supported; use the model's safetensors folder",
+            vocab.model
+        ));
     }
     if vocab.tokens.is_empty() {
         return fail("tokenizer.ggml.tokens is empty".to_owned());
@@ -107,16 +119,14 @@ fn check(vocab: &GgufVocab) -> Result<(), TokenizerError> {
     if !vocab.token_types.is_empty() && vocab.token_types.len() != vocab.tokens.len() {
         return fail(format!("{} tokens, but {} token types", vocab.tokens.len(), vocab.token_types.len()));
     }
-    let ids = [("bos", vocab.bos_token_id), ("eos", vocab.eos_token_id), ("unknown", vocab.unknown_token_id)];
-    for (name, id) in ids {
-        if id.is_some_and(|id| id as usize >= vocab.tokens.len()) {
-            return fail(format!("tokenizer.ggml.{name}_token_id lies outside the {} tokens", vocab.tokens.len()));
-        }
+    let ids = vocab.bos_token_id.into_iter().chain(vocab.eos_token_id).chain(vocab.end_token_ids.iter().copied());
+    if let Some(id) = ids.into_iter().find(|id| *id as usize >= vocab.tokens.len()) {
+        return fail(format!("the special token {id} lies outside the {} tokens", vocab.tokens.len()));
     }
     Ok(())
 }
 
-fn model(vocab: &GgufVocab) -> Result<BPE, TokenizerError> {
+fn model(vocab: &GgufVocab, ignore_merges: bool) -> Result<BPE, TokenizerError> {
     let ids: HashMap<String, u32> = vocab.tokens.iter().cloned().zip(0..).collect();
     if ids.len() != vocab.tokens.len() {
         return Err(TokenizerError::Gguf("tokenizer.ggml.tokens names a token twice".to_owned()));
@@ -133,30 +143,7 @@ fn model(vocab: &GgufVocab) -> Result<BPE, TokenizerError> {
         .collect::<Result<Vec<_>, _>>()?;
     BPE::builder()
         .vocab_and_merges(ids.into_iter().collect::<tokenizers::models::bpe::Vocab>(), merges)
-        // Llama 3 takes a word that is a token as that token even where no merges lead to it.
-        .ignore_merges(vocab.pre == "llama-bpe")
+        .ignore_merges(ignore_merges)
         .build()
         .map_err(|error| TokenizerError::Gguf(error.to_string()))
-}
-
-fn pre_tokenizer(name: &str) -> Result<PreTokenizerWrapper, TokenizerError> {
-    let gpt2 = || PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, false, true));
-    let pattern = |regex: &str| {
-        let split = Split::new(SplitPattern::Regex(regex.to_owned()), SplitDelimiterBehavior::Isolated, false)
-            .map_err(|error| TokenizerError::Gguf(error.to_string()))?;
-        let bytes = PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, false, false));
-        Ok(PreTokenizerWrapper::Sequence(Sequence::new(vec![PreTokenizerWrapper::Split(split), bytes])))
-    };
-    match name {
-        "gpt-2" => Ok(gpt2()),
-        "smollm" => {
-            let digits = PreTokenizerWrapper::Digits(Digits::new(true));
-            Ok(PreTokenizerWrapper::Sequence(Sequence::new(vec![digits, gpt2()])))
-        }
-        "llama-bpe" => pattern(LLAMA3),
-        "qwen2" => pattern(QWEN2),
-        other => Err(TokenizerError::Gguf(format!(
-            "tokenizer.ggml.pre is `{other}`; supported are smollm, gpt-2, llama-bpe and qwen2"
-        ))),
-    }
 }

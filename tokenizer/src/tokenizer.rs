@@ -22,6 +22,8 @@ use crate::{
 };
 pub(crate) use affixes::Affixes;
 use bytes::TokenBytes;
+#[cfg(test)]
+pub(crate) use bytes::letters as bytes_alphabet_for_tests;
 
 /// Why a tokenizer could not be loaded or used.
 #[derive(Debug, thiserror::Error)]

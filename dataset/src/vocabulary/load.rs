@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// What a tokenizer is made of; only the first must be there.
-pub(super) const FILES: [&str; 3] = [TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja"];
+pub(super) use bedplate_tokenizer::folder::FILES;
+
 /// Where a fetched tokenizer is kept, under `.stages`.
 const FOLDER: &str = "fetched-tokenizer";
 /// Largest file that is taken: published tokenizers stay below 40 MB.

@@ -54,6 +54,19 @@ fn refuses_absurd_counts_before_allocating() {
 }
 
 #[test]
+fn further_ends_and_the_default_for_bos_are_llama_cpps() {
+    let read = |builder: Builder| GgufFile::from_bytes(builder.build()).expect("opens").vocabulary().expect("is read");
+    let mut file = small().u32("tokenizer.ggml.eot_token_id", 1).u32("tokenizer.ggml.fim_pad_token_id", 3);
+    file.metadata.push(("tokenizer.ggml.eom_token_id".into(), 5, (-1i32).to_le_bytes().to_vec()));
+    file.metadata.push(("tokenizer.ggml.add_eos_token".into(), 7, vec![1]));
+    let vocabulary = read(file);
+    assert_eq!((vocabulary.end_token_ids.as_slice(), vocabulary.add_eos), (&[1][..], true));
+    for (pre, adds_bos) in [("llama-v3", true), ("tekken", true), ("smaug-bpe", false), ("default", false)] {
+        assert_eq!(read(small().str("tokenizer.ggml.pre", pre)).add_bos, adds_bos, "{pre}");
+    }
+}
+
+#[test]
 fn refuses_every_truncation() {
     let bytes = small().build();
     for len in 0..bytes.len() {

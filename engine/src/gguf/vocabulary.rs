@@ -16,6 +16,10 @@ pub struct Vocabulary {
     pub scores: Vec<f32>,
     /// BPE merges, `left right`; empty for other models.
     pub merges: Vec<String>,
+    /// Tokens that end a generation besides `eos_token_id`: of a turn, of a message, of a file to be filled in.
+    pub end_token_ids: Vec<u32>,
+    /// Whether a text ends with `eos_token_id`.
+    pub add_eos: bool,
     pub bos_token_id: Option<u32>,
     pub eos_token_id: Option<u32>,
     pub unknown_token_id: Option<u32>,
@@ -45,6 +49,8 @@ impl Vocabulary {
             token_types: types.iter().map(|&kind| i32::try_from(kind).unwrap_or(0)).collect(),
             scores: scores.iter().map(|&score| score as f32).collect(),
             merges: metadata.optional_strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
+            end_token_ids: end_ids(metadata, tokens.len()),
+            add_eos: metadata.optional_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
             chat_template: metadata.optional_str("tokenizer.chat_template")?.map(str::to_owned),
             tokens: tokens.to_vec(),
             model,
@@ -53,9 +59,30 @@ impl Vocabulary {
     }
 }
 
-/// Files without the flag mean what llama.cpp does: SentencePiece and Llama 3's BPE begin with BOS, other BPE does not.
+/// Files without the flag mean what llama.cpp does: SentencePiece and the BPE of these names begin with BOS, others do not.
 fn adds_bos_by_default(model: &str, pre: &str) -> bool {
-    model == "llama" || matches!(pre, "llama3" | "llama-v3" | "llama-bpe")
+    const NAMES: [&str; 11] = [
+        "llama3",
+        "llama-v3",
+        "llama-bpe",
+        "falcon3",
+        "falcon-h1",
+        "pixtral",
+        "midm-2.0",
+        "lfm2",
+        "jina-v5-nano",
+        "tekken",
+        "chameleon",
+    ];
+    model == "llama" || NAMES.contains(&pre)
+}
+
+/// Ids under the names of tokens that llama.cpp ends a generation at. One that is no token's is passed over: others name
+/// an end as well.
+fn end_ids(metadata: &Metadata, tokens: usize) -> Vec<u32> {
+    let named = ["eot", "eom", "fim_pad", "fim_rep", "fim_sep"].into_iter();
+    let ids = named.filter_map(|name| metadata.optional_u64(&format!("tokenizer.ggml.{name}_token_id")).ok().flatten());
+    ids.filter_map(|id| u32::try_from(id).ok()).filter(|id| (*id as usize) < tokens).collect()
 }
 
 fn per_token(key: &str, len: usize, tokens: usize) -> Result<(), GgufError> {

@@ -3,10 +3,10 @@
 //! Owns block trimming and the functions, filters and tests that templates expect. Never renders by itself.
 
 use minijinja::{
-    Environment, Error, ErrorKind, Value,
+    Environment, Error, ErrorKind, State, Value,
     formatting::{FormatStyle, format},
     syntax::SyntaxConfig,
-    value::{Tuple, ValueKind},
+    value::{Kwargs, Rest, Tuple, ValueKind},
 };
 
 use super::{json, methods, rewrite};
@@ -29,6 +29,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(methods::call);
     minijinja_contrib::add_to_environment(&mut environment);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.to_vec()));
     environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
         let raised = Raised(message.to_string());
         Err(Error::new(ErrorKind::InvalidOperation, "the template raised an exception").with_source(raised))
@@ -37,8 +38,36 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_function(rewrite::PERCENT, percent);
     environment.add_filter("tojson", json::to_json);
     environment.add_filter("center", methods::center);
+    environment.add_filter("truncate", |state: &mut State<'_, '_>, text: &Value, given: Rest<Value>, named: Kwargs| {
+        minijinja_contrib::filters::truncate(
+            state,
+            text,
+            by_name(&["length", "killwords", "end", "leeway"], &given, named)?,
+        )
+    });
+    environment.add_filter("wordwrap", |text: &Value, given: Rest<Value>, named: Kwargs| {
+        let names = ["width", "break_long_words", "wrapstring", "break_on_hyphens"];
+        minijinja_contrib::filters::wordwrap(text, by_name(&names, &given, named)?)
+    });
+    // For Python a string is a sequence of characters, and an undefined value one without any.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map)
+    });
+    environment.add_test("iterable", |value: &Value| {
+        let kind = value.kind();
+        matches!(kind, ValueKind::String | ValueKind::Undefined)
+            || (kind != ValueKind::None && value.try_iter().is_ok())
+    });
     environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
     environment
+}
+
+/// Arguments given by position and by name as arguments by name.
+fn by_name(names: &[&str], given: &[Value], named: Kwargs) -> Result<Kwargs, Error> {
+    let by_position = names.iter().zip(given).map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let rest = named.args().map(|name| Ok((name.to_owned(), named.get::<Value>(name)?)));
+    let all = by_position.map(Ok).chain(rest).collect::<Result<Vec<_>, Error>>()?;
+    Ok(all.into_iter().collect())
 }
 
 /// What the template itself said when it raised this error.

@@ -197,3 +197,11 @@ pub(crate) fn byte_alphabet() -> HashMap<char, u8> {
         })
         .collect()
 }
+
+/// The letters of all bytes, in their order.
+#[cfg(test)]
+pub(crate) fn letters() -> Vec<String> {
+    let mut letters: Vec<(u8, char)> = byte_alphabet().into_iter().map(|(letter, byte)| (byte, letter)).collect();
+    letters.sort_unstable();
+    letters.into_iter().map(|(_, letter)| letter.to_string()).collect()
+}

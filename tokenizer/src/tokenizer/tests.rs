@@ -76,3 +76,61 @@ fn a_vocabulary_without_room_for_bytes_is_refused() {
     assert!(error.to_string().contains("at least 257"), "{error}");
     assert!(train_byte_level_bpe(TEXT.iter(), 257).is_ok());
 }
+
+/// A tokenizer and what the Python package tokenizers 0.23.3 does with it, truncation and padding off as in transformers.
+#[derive(serde::Deserialize)]
+struct Reference {
+    name: String,
+    tokenizer: serde_json::Value,
+    /// Text, its tokens, its tokens with those around it.
+    encode: Vec<(String, Vec<u32>, Vec<u32>)>,
+    /// Tokens, whether special ones are skipped, their text.
+    decode: Vec<(Vec<u32>, bool, String)>,
+    /// Tokens of a context, tokens behind them, whether special ones are skipped, the text that the latter add.
+    after: Vec<(Vec<u32>, Vec<u32>, bool, String)>,
+}
+
+#[test]
+fn tokenizers_of_every_kind_do_what_the_reference_does() {
+    let references: Vec<Reference> = serde_json::from_str(include_str!("tests/tokenizers.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut differences = Vec::new();
+    let mut expect = |name: &str, what: String, found: String, wanted: String| {
+        if found != wanted {
+            differences.push(format!("{name}: {what}\n  wanted {wanted}\n  found  {found}"));
+        }
+    };
+    for reference in references {
+        let name = &reference.name;
+        std::fs::write(folder.path().join("tokenizer.json"), reference.tokenizer.to_string()).unwrap();
+        let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+        for (text, bare, whole) in &reference.encode {
+            let found = (tokenizer.encode(text, true).unwrap(), tokenizer.encode_with_special(text, true).unwrap());
+            expect(name, format!("encode {text:?}"), format!("{found:?}"), format!("{:?}", (bare, whole)));
+        }
+        for (ids, skip_special, text) in &reference.decode {
+            let found = tokenizer.decode(ids, *skip_special);
+            expect(name, format!("decode {ids:?} skipping {skip_special}"), format!("{found:?}"), format!("{text:?}"));
+        }
+        for (context, ids, skip_special, text) in &reference.after {
+            let found = tokenizer.decode_after(context, ids, *skip_special);
+            let what = format!("{ids:?} after {context:?} skipping {skip_special}");
+            expect(name, what, format!("{found:?}"), format!("{text:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn a_character_that_the_prompt_leaves_unfinished_comes_out_whole() {
+    let tokenizer = trained(300);
+    let ids = tokenizer.encode("né🦀", false).unwrap();
+    for cut in 0..=ids.len() {
+        let whole = tokenizer.decode_after(&ids[..cut], &ids[cut..], true);
+        let text = String::from_utf8(ids[..cut].iter().flat_map(|&id| tokenizer.token_bytes(id).to_vec()).collect());
+        let before = text.unwrap_or_else(|error| {
+            String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned()
+        });
+        assert_eq!(before + &whole, "né🦀", "cut at {cut}");
+    }
+}
