@@ -34,7 +34,6 @@ use crate::{
     block_manager::BlockManager,
     error::ApiError,
     metrics::Metrics,
-    sampling::NotFinite,
     scheduler::{RequestId, Scheduler, SchedulerConfig, Step},
 };
 
@@ -202,7 +201,7 @@ impl Engine {
     }
 
     /// Runs the model over the step and draws a token for each sequence that reached its end, in the step's order.
-    fn compute(&mut self, step: &Step) -> BTreeMap<RequestId, Result<Drawn, NotFinite>> {
+    fn compute(&mut self, step: &Step) -> BTreeMap<RequestId, Result<Drawn, ApiError>> {
         let Self { scheduler, live, cache, runner, vocab_size, .. } = self;
         let sequences = step.scheduled.iter().map(|scheduled| {
             let sequence = scheduler.running(scheduled.id).expect("what was scheduled runs until it is committed");
@@ -231,7 +230,7 @@ impl Engine {
     }
 
     /// Hands out the tokens of a step and ends what is finished.
-    fn commit(&mut self, step: &Step, drawn: &BTreeMap<RequestId, Result<Drawn, NotFinite>>) {
+    fn commit(&mut self, step: &Step, drawn: &BTreeMap<RequestId, Result<Drawn, ApiError>>) {
         let Self { scheduler, live, metrics, eos_token_ids, .. } = self;
         scheduler.commit(step, |id| {
             let (drawn, request) = (drawn.get(&id)?, live.get_mut(&id)?);
@@ -240,10 +239,12 @@ impl Engine {
             }
             let drawn = match drawn {
                 Ok(drawn) => drawn,
-                Err(NotFinite) => {
-                    tracing::error!(request = id, "the model computes NaN or infinite logits; the request ends");
-                    metrics.corrupted();
-                    request.fail(ApiError::NotFinite);
+                Err(error) => {
+                    if *error == ApiError::NotFinite {
+                        tracing::error!(request = id, "the model computes NaN or infinite logits; the request ends");
+                        metrics.corrupted();
+                    }
+                    request.fail(error.clone());
                     live.remove(&id);
                     return None;
                 }

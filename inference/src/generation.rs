@@ -19,8 +19,9 @@ use crate::{
     engine_thread::{Delivery, FinishReason, GeneratedToken},
     error::ApiError,
     metrics::RequestTimes,
+    request::TextOptions,
     sampling::TokenLogprobs,
-    stop::StopMatcher,
+    stop::{Matched, StopMatcher},
 };
 
 /// A part of an answer. Put together, the texts are the answer; the last one carries the reason it ended.
@@ -28,8 +29,10 @@ use crate::{
 pub struct Piece {
     /// Text that belongs to the answer for certain.
     pub text: String,
-    /// Tokens that came since the piece before, text-ending ones left out.
+    /// Tokens that came since the piece before, the one that ended the answer left out.
     pub tokens: Vec<PieceToken>,
+    /// The token that ended the answer, where one did and no text.
+    pub ended_by: Option<u32>,
     /// Set on the last piece.
     pub finish: Option<FinishReason>,
 }
@@ -61,6 +64,8 @@ pub struct Generation {
     cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
     decode: Option<DecodeStream<Arc<Tokenizer>>>,
     stop: StopMatcher,
+    min_tokens: usize,
+    include_stop: bool,
     times: RequestTimes,
     usage: Usage,
     pending: Vec<PieceToken>,
@@ -72,7 +77,7 @@ impl Generation {
     pub fn new(
         tokens: mpsc::Receiver<Delivery>,
         tokenizer: Arc<Tokenizer>,
-        stop: Vec<String>,
+        text: TextOptions,
         prompt_tokens: usize,
         times: RequestTimes,
         cut_off: CancellationToken,
@@ -80,8 +85,10 @@ impl Generation {
         Self {
             tokens,
             cut_off: Box::pin(cut_off.cancelled_owned()),
-            decode: Some(DecodeStream::new(tokenizer, true)),
-            stop: StopMatcher::new(stop),
+            decode: Some(DecodeStream::new(tokenizer, !text.keep_special_tokens)),
+            stop: StopMatcher::new(text.stop, text.include_stop),
+            min_tokens: text.min_tokens,
+            include_stop: text.include_stop,
             times,
             usage: Usage { prompt_tokens, ..Usage::default() },
             pending: Vec::new(),
@@ -107,15 +114,22 @@ impl Generation {
         self.times.token(token.scheduled_at);
         self.usage.completion_tokens += 1;
         self.usage.cached_tokens = token.num_cached_tokens;
+        let ended_by = token.ends_text.then_some(token.id);
         let mut text = String::new();
+        if !token.ends_text || self.include_stop {
+            text.extend(self.decode.as_mut().and_then(|decode| decode.push(token.id)));
+        }
         if !token.ends_text {
             self.pending.push(PieceToken { id: token.id, logprobs: token.logprobs });
-            text.extend(self.decode.as_mut().and_then(|decode| decode.push(token.id)));
         }
         if token.finish.is_some() {
             text.extend(self.decode.take().and_then(DecodeStream::finish));
         }
-        let matched = self.stop.push(&text);
+        // Up to `min_tokens` no text ends the answer, so none is looked at.
+        let matched = match self.usage.completion_tokens <= self.min_tokens {
+            true => Matched { text, stopped: false },
+            false => self.stop.push(&text),
+        };
         let finish = if matched.stopped { Some(FinishReason::Stop) } else { token.finish };
         let mut text = matched.text;
         if let Some(reason) = finish {
@@ -128,7 +142,7 @@ impl Generation {
         if text.is_empty() && finish.is_none() {
             return None;
         }
-        Some(Piece { text, tokens: std::mem::take(&mut self.pending), finish })
+        Some(Piece { text, tokens: std::mem::take(&mut self.pending), ended_by, finish })
     }
 }
 
@@ -173,9 +187,10 @@ impl Generation {
         use futures::StreamExt;
         let mut whole = Piece::default();
         while let Some(piece) = self.next().await {
-            let Piece { text, tokens, finish } = piece?;
+            let Piece { text, tokens, ended_by, finish } = piece?;
             whole.text.push_str(&text);
             whole.tokens.extend(tokens);
+            whole.ended_by = ended_by;
             whole.finish = finish;
         }
         Ok(Answer { piece: whole, usage: self.usage })

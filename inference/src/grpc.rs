@@ -17,8 +17,9 @@ use crate::{
     engine_thread::FinishReason,
     error::ApiError,
     generation::{Generation, Piece, Usage},
-    request::{GenerationOptions, StopStrings},
-    service::Service,
+    request::{AnswerLength, Asked, GenerationOptions, StopStrings, TruncationSide},
+    seed::Seed,
+    service::{ChatOptions, Service},
 };
 
 /// Messages, server and client, generated from `proto/`.
@@ -68,12 +69,16 @@ impl Inference for Endpoint {
     async fn chat(&self, request: Request<v1::ChatRequest>) -> Result<Response<Pieces>, Status> {
         let span = span("chat", &self.service.model_name, request.metadata());
         self.answer(request.into_inner(), span, |service, request| {
-            let v1::ChatRequest { model, messages, options } = request;
+            let v1::ChatRequest { model, messages, options, add_generation_prompt, continue_final_message } = request;
             service.check_model(named(&model))?;
+            let continue_final_message = continue_final_message.unwrap_or(false);
+            let mut chat = ChatOptions::for_answer();
+            chat.render.continue_final_message = continue_final_message;
+            chat.render.add_generation_prompt = add_generation_prompt.unwrap_or(!continue_final_message);
             let message =
                 |message: v1::ChatMessage| bedplate_tokenizer::ChatMessage::new(message.role, message.content);
             let messages: Vec<_> = messages.into_iter().map(message).collect();
-            let prompt = service.encode_chat(messages, true)?;
+            let prompt = service.encode_chat(messages, &chat)?;
             begin(service, prompt, options.unwrap_or_default(), None)
         })
         .await
@@ -84,7 +89,8 @@ impl Inference for Endpoint {
         _request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let max_model_len = self.service.limits.max_model_len as u64;
-        let models = vec![v1::Model { id: self.service.model_name.clone(), max_model_len }];
+        let eos_token_ids = self.service.tokenizer.eos_token_ids().to_vec();
+        let models = vec![v1::Model { id: self.service.model_name.clone(), max_model_len, eos_token_ids }];
         Ok(Response::new(v1::ListModelsResponse { models }))
     }
 }
@@ -116,12 +122,14 @@ fn begin(
     options: v1::GenerationOptions,
     default_max_tokens: Option<u64>,
 ) -> Result<Vec<Generation>, ApiError> {
-    let left = service.limits.max_model_len.saturating_sub(prompt.len()).max(1) as u64;
-    let max_tokens = options.max_tokens.or(default_max_tokens.map(|tokens| tokens.min(left)));
-    let top_logprobs = options.top_logprobs;
-    let options = service.defaults.fill(options_of(options));
     service.check_embedded(&prompt, "prompt")?;
-    service.generate(options.requests(vec![prompt], max_tokens, top_logprobs, "prompt", &service.limits)?)
+    let asked = Asked {
+        prompts: vec![prompt],
+        prompt_param: "prompt",
+        length: AnswerLength { asked: options.max_tokens, default: default_max_tokens },
+        top_logprobs: options.top_logprobs,
+    };
+    service.generate(service.requests(options_of(options)?, asked)?)
 }
 
 fn messages(mut generation: Generation, span: Span) -> impl Stream<Item = Result<v1::GenerateResponse, Status>> + Send {
@@ -163,7 +171,7 @@ fn response(piece: Piece, usage: Usage) -> v1::GenerateResponse {
     }
 }
 
-fn options_of(options: v1::GenerationOptions) -> GenerationOptions {
+fn options_of(options: v1::GenerationOptions) -> Result<GenerationOptions, ApiError> {
     // The two that are left out are not options of sampling: the caller has taken them already.
     let v1::GenerationOptions {
         max_tokens: _,
@@ -179,13 +187,27 @@ fn options_of(options: v1::GenerationOptions) -> GenerationOptions {
         stop,
         ignore_eos,
         top_logprobs: _,
+        stop_token_ids,
+        allowed_token_ids,
+        bad_words,
+        min_tokens,
+        skip_special_tokens,
+        include_stop_str_in_output,
+        truncate_prompt_tokens,
+        truncation_side,
     } = options;
-    GenerationOptions {
+    let truncation_side = match v1::TruncationSide::try_from(truncation_side) {
+        Ok(v1::TruncationSide::Unspecified) => None,
+        Ok(v1::TruncationSide::Left) => Some(TruncationSide::Left),
+        Ok(v1::TruncationSide::Right) => Some(TruncationSide::Right),
+        Err(_) => return Err(ApiError::invalid("truncation_side", "truncation_side is neither left nor right")),
+    };
+    Ok(GenerationOptions {
         temperature,
         top_p,
         top_k,
         min_p,
-        seed,
+        seed: seed.map(Seed::from),
         presence_penalty,
         frequency_penalty,
         repetition_penalty,
@@ -193,7 +215,16 @@ fn options_of(options: v1::GenerationOptions) -> GenerationOptions {
         stop: Some(StopStrings::Many(stop)),
         n: None,
         ignore_eos,
-    }
+        // A list that is absent and one that is empty look alike here.
+        allowed_token_ids: Some(allowed_token_ids).filter(|ids| !ids.is_empty()),
+        bad_words: Some(bad_words),
+        stop_token_ids: Some(stop_token_ids),
+        min_tokens,
+        skip_special_tokens,
+        include_stop_str_in_output,
+        truncate_prompt_tokens,
+        truncation_side,
+    })
 }
 
 /// The span of a call, a child of the caller's where it names one.

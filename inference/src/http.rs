@@ -7,10 +7,12 @@ mod chat;
 mod choices;
 mod completions;
 mod error;
+mod fields;
 mod logprobs;
 mod options;
 mod probes;
 mod sse;
+mod template;
 mod tokens;
 mod tracing_layer;
 
@@ -26,7 +28,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::{error::ApiError, service::Service};
 
-type Routes = [(&'static str, MethodRouter<Arc<Service>>); 11];
+type Routes = [(&'static str, MethodRouter<Arc<Service>>); 12];
 
 /// Every path and who answers it.
 fn routes() -> Routes {
@@ -37,6 +39,7 @@ fn routes() -> Routes {
         ("/v1/chat/completions", post(chat::create)),
         ("/tokenize", post(tokens::tokenize)),
         ("/detokenize", post(tokens::detokenize)),
+        ("/tokenizer_info", get(probes::tokenizer_info)),
         ("/health", get(probes::health)),
         ("/ping", get(probes::health)),
         ("/ready", get(probes::ready)),

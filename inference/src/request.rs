@@ -7,15 +7,23 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::{error::ApiError, sampling::SamplingParams};
+use crate::{
+    error::ApiError,
+    sampling::SamplingParams,
+    seed::{self, Seed},
+};
 
 #[cfg(test)]
 mod tests;
+mod truncation;
+
+pub use truncation::TruncationSide;
 
 /// Most answers to one prompt, OpenAI's own limit.
 pub const MAX_CHOICES: u64 = 128;
-/// Most stop strings, OpenAI's own limit: each is searched for in every piece of text.
-pub const MAX_STOP_STRINGS: usize = 4;
+/// Most stop strings: each is searched for in every piece of text. OpenAI allows 4, but harnesses such as lm-eval send
+/// all that a task has.
+pub const MAX_STOP_STRINGS: usize = 32;
 /// Most alternatives per position, OpenAI's own limit.
 pub const MAX_TOP_LOGPROBS: u64 = 20;
 
@@ -43,7 +51,7 @@ pub struct GenerationOptions {
     /// Keeps tokens at least this share as likely as the likeliest.
     pub min_p: Option<f32>,
     /// Start of the random numbers; none takes a new one each time.
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     /// Taken off the logit of each token in the answer.
     pub presence_penalty: Option<f32>,
     /// Taken off the logit of each token in the answer, for each time it is there.
@@ -52,12 +60,28 @@ pub struct GenerationOptions {
     pub repetition_penalty: Option<f32>,
     /// Added to the logits of single tokens, by id.
     pub logit_bias: Option<BTreeMap<u32, f32>>,
+    /// The only tokens that may be chosen.
+    pub allowed_token_ids: Option<Vec<u32>>,
+    /// Texts whose tokens may not be chosen one after the other.
+    pub bad_words: Option<Vec<String>>,
     /// Texts that end the answer and do not belong to it.
     pub stop: Option<StopStrings>,
+    /// Tokens that end the answer besides the model's own. Ids beyond the vocabulary never come up.
+    pub stop_token_ids: Option<Vec<u32>>,
+    /// Tokens before which nothing but `max_tokens` ends the answer.
+    pub min_tokens: Option<u64>,
     /// Answers to each prompt.
     pub n: Option<u64>,
     /// Whether to go on after a token that ends a text.
     pub ignore_eos: Option<bool>,
+    /// Whether special tokens in the answer give no text. Default: true.
+    pub skip_special_tokens: Option<bool>,
+    /// Whether the stop string, or the text of the token, that ended the answer is a part of it.
+    pub include_stop_str_in_output: Option<bool>,
+    /// Keeps that many tokens of the prompt; -1 what the context leaves beside the answer.
+    pub truncate_prompt_tokens: Option<i64>,
+    /// Which tokens of a prompt that is cut are kept. Default: the last.
+    pub truncation_side: Option<TruncationSide>,
 }
 
 /// One stop string or several.
@@ -79,33 +103,79 @@ pub struct GenerateRequest {
     pub max_tokens: usize,
     /// How to choose tokens.
     pub sampling: SamplingParams,
-    /// Texts that end the answer.
-    pub stop: Vec<String>,
     /// Alternatives to report per position; none reports no log-probabilities at all.
     pub top_logprobs: Option<usize>,
     /// Whether to go on after a token that ends a text.
     pub ignore_eos: bool,
+    /// Tokens that end the answer besides those that end a text.
+    pub stop_token_ids: Vec<u32>,
+    /// How its tokens become text.
+    pub text: TextOptions,
+}
+
+/// How the tokens of an answer become its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// Tokens before which no text ends the answer.
+    pub min_tokens: usize,
+    /// Whether special tokens give text too.
+    pub keep_special_tokens: bool,
+    /// Whether what ended the answer is a part of its text.
+    pub include_stop: bool,
+}
+
+/// How many tokens an answer may have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnswerLength {
+    /// What the client asks for; refused where it does not fit.
+    pub asked: Option<u64>,
+    /// What holds where it asks for nothing, cut to what fits; none takes all that fits.
+    pub default: Option<u64>,
+}
+
+/// What is asked for besides the options: the prompts, and what was read from the request in another way.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The prompts, in tokens.
+    pub prompts: Vec<Vec<u32>>,
+    /// What errors call the prompt.
+    pub prompt_param: &'static str,
+    /// Tokens of each answer.
+    pub length: AnswerLength,
+    /// Alternatives to report per position; none reports no log-probabilities.
+    pub top_logprobs: Option<u64>,
+}
+
+/// What only the tokenizer knows of the options.
+#[derive(Clone, Debug, Default)]
+pub struct TokenRules {
+    /// Tokens that end a text.
+    pub eos_token_ids: Vec<u32>,
+    /// `bad_words` in tokens, none of them empty.
+    pub bad_words: Vec<Vec<u32>>,
 }
 
 impl GenerationOptions {
-    /// The checked requests for `n` answers to each of `prompts`, the answers to one prompt side by side.
-    ///
-    /// `max_tokens` none takes what the context leaves; `prompt_param` is what errors call the prompt.
+    /// The checked requests for `n` answers to each prompt, the answers to one prompt side by side.
     ///
     /// # Errors
     /// Names the first field that cannot be honoured.
     pub fn requests(
         &self,
-        prompts: Vec<Vec<u32>>,
-        max_tokens: Option<u64>,
-        top_logprobs: Option<u64>,
-        prompt_param: &'static str,
+        asked: Asked,
+        rules: &TokenRules,
         limits: &Limits,
     ) -> Result<Vec<GenerateRequest>, ApiError> {
+        let Asked { prompts, prompt_param, length, top_logprobs } = asked;
         let choices = in_range("n", self.n.unwrap_or(1), 1, MAX_CHOICES)? as usize;
         let top_logprobs = top_logprobs.map(|top| in_range("top_logprobs", top, 0, MAX_TOP_LOGPROBS)).transpose()?;
-        let sampling = self.sampling(limits.vocab_size)?;
-        let stop = self.stop_strings()?;
+        let mut sampling = self.sampling(limits.vocab_size)?;
+        sampling.bad_words.clone_from(&rules.bad_words);
+        sampling.ending_tokens = self.ending_tokens(rules);
+        sampling.check_some_token_is_left(limits.vocab_size)?;
+        let text = self.text()?;
         if prompts.len() * choices > limits.max_queue_len {
             let message = format!(
                 "the request asks for {} answers, more than the {} that may wait; send fewer prompts or a smaller n",
@@ -116,21 +186,46 @@ impl GenerationOptions {
         }
         let mut requests = Vec::with_capacity(prompts.len() * choices);
         for prompt in prompts {
-            let max_tokens = answer_tokens(&prompt, max_tokens, prompt_param, limits)?;
-            for choice in 0..choices as u64 {
-                // Answers to the same prompt differ, and each of them can be had again.
-                let sampling = SamplingParams { seed: sampling.seed.wrapping_add(choice), ..sampling.clone() };
-                requests.push(GenerateRequest {
-                    prompt: prompt.clone(),
-                    max_tokens,
-                    sampling,
-                    stop: stop.clone(),
-                    top_logprobs: top_logprobs.map(|top| top as usize),
-                    ignore_eos: self.ignore_eos.unwrap_or(false),
-                });
-            }
+            let prompt = truncation::cut(prompt, self, length, limits)?;
+            let max_tokens = answer_tokens(&prompt, length, prompt_param, limits)?;
+            self.check_min_tokens(max_tokens)?;
+            let seed = self.seed.unwrap_or(Seed::Random).draw();
+            requests.extend((0..choices as u64).map(|choice| GenerateRequest {
+                prompt: prompt.clone(),
+                max_tokens,
+                sampling: SamplingParams { seed: seed::of_choice(seed, choice), ..sampling.clone() },
+                top_logprobs: top_logprobs.map(|top| top as usize),
+                ignore_eos: self.ignore_eos.unwrap_or(false),
+                stop_token_ids: self.stop_token_ids.clone().unwrap_or_default(),
+                text: text.clone(),
+            }));
         }
         Ok(requests)
+    }
+
+    /// Every token that would end the answer.
+    fn ending_tokens(&self, rules: &TokenRules) -> Vec<u32> {
+        let eos = rules.eos_token_ids.iter().filter(|_| self.ignore_eos != Some(true));
+        eos.chain(self.stop_token_ids.iter().flatten()).copied().collect()
+    }
+
+    fn check_min_tokens(&self, max_tokens: usize) -> Result<(), ApiError> {
+        match self.min_tokens {
+            Some(least) if least > max_tokens as u64 => {
+                let message = format!("min_tokens is {least}, more than the {max_tokens} that the answer may have");
+                Err(ApiError::invalid("min_tokens", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self) -> Result<TextOptions, ApiError> {
+        Ok(TextOptions {
+            stop: self.stop_strings()?,
+            min_tokens: self.min_tokens.unwrap_or(0) as usize,
+            keep_special_tokens: self.skip_special_tokens == Some(false),
+            include_stop: self.include_stop_str_in_output.unwrap_or(false),
+        })
     }
 
     /// The checked way to choose tokens, for a vocabulary of that size.
@@ -162,10 +257,24 @@ impl GenerationOptions {
             presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
             logit_bias,
-            seed: self.seed.map_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0, |seed| seed as u64),
+            allowed_token_ids: self.allowed(vocab_size)?,
+            min_tokens: self.min_tokens.unwrap_or(0) as usize,
+            ..defaults
         };
         sampling.validate().map_err(|error| ApiError::invalid(error.field, error.to_string()))?;
         Ok(sampling)
+    }
+
+    fn allowed(&self, vocab_size: usize) -> Result<Option<Vec<u32>>, ApiError> {
+        let Some(allowed) = &self.allowed_token_ids else { return Ok(None) };
+        let wrong = match allowed.iter().find(|id| **id as usize >= vocab_size) {
+            Some(id) => format!("allowed_token_ids names token {id}, but the vocabulary has {vocab_size} entries"),
+            None if allowed.is_empty() => {
+                "allowed_token_ids is empty, so no token may be chosen; name some, or leave it out".to_owned()
+            }
+            None => return Ok(Some(allowed.clone())),
+        };
+        Err(ApiError::invalid("allowed_token_ids", wrong))
     }
 
     fn stop_strings(&self) -> Result<Vec<String>, ApiError> {
@@ -188,7 +297,7 @@ impl GenerationOptions {
 /// Tokens the answer may have, once the prompt is known to fit.
 fn answer_tokens(
     prompt: &[u32],
-    max_tokens: Option<u64>,
+    length: AnswerLength,
     prompt_param: &'static str,
     limits: &Limits,
 ) -> Result<usize, ApiError> {
@@ -199,12 +308,12 @@ fn answer_tokens(
         let message = format!("{prompt_param} has token {id}, but the vocabulary has {} entries", limits.vocab_size);
         return Err(ApiError::invalid(prompt_param, message));
     }
-    if max_tokens == Some(0) {
+    if length.asked == Some(0) {
         return Err(ApiError::invalid("max_tokens", "max_tokens is 0, but must be 1 or more"));
     }
     let left = limits.max_model_len.saturating_sub(prompt.len());
-    match max_tokens {
-        None if left > 0 => Ok(left),
+    match length.asked {
+        None if left > 0 => Ok(length.default.map_or(left, |default| left.min(default as usize))),
         Some(asked) if asked <= left as u64 => Ok(asked as usize),
         asked => Err(ApiError::ContextLength {
             param: prompt_param,

@@ -5,6 +5,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
+use crate::{error::ApiError, seed::mix};
+
+mod rules;
+
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +31,14 @@ pub struct SamplingParams {
     pub frequency_penalty: f32,
     /// Added to the logits of single tokens.
     pub logit_bias: BTreeMap<u32, f32>,
+    /// The only tokens that may be chosen; none allows all.
+    pub allowed_token_ids: Option<Vec<u32>>,
+    /// Tokens that may not be chosen one after the other.
+    pub bad_words: Vec<Vec<u32>>,
+    /// Tokens of the answer before which none of `ending_tokens` may be chosen.
+    pub min_tokens: usize,
+    /// Tokens that end the answer.
+    pub ending_tokens: Vec<u32>,
     /// Start of the random numbers.
     pub seed: u64,
 }
@@ -42,6 +54,10 @@ impl Default for SamplingParams {
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
             logit_bias: BTreeMap::new(),
+            allowed_token_ids: None,
+            bad_words: Vec::new(),
+            min_tokens: 0,
+            ending_tokens: Vec::new(),
             seed: 0,
         }
     }
@@ -109,11 +125,15 @@ pub fn check_finite(logits: &[f32]) -> Result<(), NotFinite> {
 /// Chooses the next token from `logits` (one per vocabulary entry; changed in place by penalties and temperature).
 ///
 /// `tokens` is prompt and answer so far, the answer from `prompt_len` on. Filters apply in vLLM's order: penalties and
-/// biases, temperature, min-p, top-k, top-p. Equal logits count as ordered by id, the smaller first.
-pub fn sample(logits: &mut [f32], params: &SamplingParams, tokens: &[u32], prompt_len: usize) -> u32 {
+/// biases, temperature, min-p, top-k, top-p. Equal logits count as ordered by id, the smaller first. None where the rules
+/// of `params` leave no token.
+pub fn sample(logits: &mut [f32], params: &SamplingParams, tokens: &[u32], prompt_len: usize) -> Option<u32> {
     apply_penalties(logits, params, tokens, prompt_len);
+    if !params.forbid(logits, &tokens[prompt_len..]) {
+        return None;
+    }
     if params.temperature == 0.0 {
-        return argmax(logits);
+        return Some(argmax(logits));
     }
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut weights: Vec<(f32, u32)> = logits
@@ -131,7 +151,7 @@ pub fn sample(logits: &mut [f32], params: &SamplingParams, tokens: &[u32], promp
     }
     // The order of the walk must not depend on how the filters happened to permute the candidates.
     weights.sort_unstable_by_key(|&(_, id)| id);
-    draw(&weights, uniform(params.seed, tokens.len() as u64))
+    Some(draw(&weights, uniform(params.seed, tokens.len() as u64)))
 }
 
 /// Natural logarithms of the probabilities of `logits` before any penalty or temperature, for a few ids.
@@ -235,11 +255,4 @@ fn draw(weights: &[(f32, u32)], uniform: f64) -> u32 {
 fn uniform(seed: u64, position: u64) -> f64 {
     let bits = mix(mix(seed).wrapping_add(position));
     (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bedplate_tokenizer::{ChatMessage, RenderOptions, Tokenizer};
+use bedplate_tokenizer::{ChatMessage, ChatTemplateError, RenderOptions, Tokenizer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,11 +15,33 @@ use crate::{
     intake::{Intake, Reservation},
     metrics::{Metrics, Rejection, RequestTimes},
     prompt_limit::PromptLimit,
-    request::{GenerateRequest, Limits},
+    request::{Asked, GenerateRequest, GenerationOptions, Limits, TokenRules},
+    request_fields::NO_TOOLS,
 };
 
 /// Roles that a message may have. `developer` is OpenAI's newer name of `system`, which is what templates know.
 const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
+
+/// Roles of a tool's answer, the newer and the older.
+const TOOL_ROLES: [&str; 2] = ["tool", "function"];
+
+/// How a conversation becomes a prompt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatOptions {
+    /// Another template than the model's own: its name, or its source.
+    pub template: Option<String>,
+    /// What the template is asked for.
+    pub render: RenderOptions,
+    /// Whether the tokens around a plain prompt stand around the template's text, too.
+    pub add_special_tokens: bool,
+}
+
+impl ChatOptions {
+    /// For a prompt that the assistant answers.
+    pub fn for_answer() -> Self {
+        Self { render: RenderOptions::for_answer(), ..Self::default() }
+    }
+}
 
 /// A served model and the way to it. Shared by every request.
 #[derive(Debug)]
@@ -79,16 +101,50 @@ impl Service {
         self.tokenizer.encode(text, true).map_err(|error| ApiError::invalid(param, error.to_string()))
     }
 
-    /// Tokens of a conversation, as the model's chat template writes it.
+    /// Tokens of a conversation, as the chat template writes it.
     ///
     /// # Errors
-    /// When there are no messages, a role is not known, the model has no template or the template refuses them.
-    pub fn encode_chat(&self, messages: Vec<ChatMessage>, add_generation_prompt: bool) -> Result<Vec<u32>, ApiError> {
+    /// When there are no messages, a role is not known, there is no such template or it refuses them.
+    pub fn encode_chat(&self, messages: Vec<ChatMessage>, options: &ChatOptions) -> Result<Vec<u32>, ApiError> {
         let messages = known_roles(messages)?;
-        let options = RenderOptions { add_generation_prompt, ..RenderOptions::default() };
-        let rendered = self.tokenizer.chat_template(None).and_then(|template| template.render(&messages, &options));
-        let text = rendered.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-        self.encode(&text, "messages")
+        let template = self.tokenizer.chat_template(options.template.as_deref());
+        let text = template.and_then(|template| template.render(&messages, &options.render)).map_err(|error| {
+            let is_own = matches!(error, ChatTemplateError::Compile(_)) && options.template.is_some();
+            ApiError::invalid(if is_own { "chat_template" } else { "messages" }, error.to_string())
+        })?;
+        match options.add_special_tokens {
+            true => self.encode_prompt(&text, "messages"),
+            false => self.encode(&text, "messages"),
+        }
+    }
+
+    /// The checked requests for what a client asks for, with the model's own settings where it has none.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be honoured.
+    pub fn requests(&self, options: GenerationOptions, asked: Asked) -> Result<Vec<GenerateRequest>, ApiError> {
+        let options = self.defaults.fill(options);
+        let rules = TokenRules {
+            eos_token_ids: self.tokenizer.eos_token_ids().to_vec(),
+            bad_words: self.bad_words(options.bad_words.as_deref().unwrap_or_default())?,
+        };
+        options.requests(asked, &rules, &self.limits)
+    }
+
+    /// The tokens of each word as it begins a text and, where that is another token, as it follows a blank: vLLM's rule.
+    fn bad_words(&self, words: &[String]) -> Result<Vec<Vec<u32>>, ApiError> {
+        let mut all: Vec<Vec<u32>> = Vec::with_capacity(2 * words.len());
+        for word in words {
+            let word = word.trim_start();
+            if word.is_empty() {
+                return Err(ApiError::invalid("bad_words", "bad_words has an empty word; remove it"));
+            }
+            let plain = self.encode(word, "bad_words")?;
+            let after_blank = self.encode(&format!(" {word}"), "bad_words")?;
+            let differs = after_blank.first() != plain.first() && after_blank.len() == plain.len();
+            all.extend([plain].into_iter().chain(differs.then_some(after_blank)).filter(|tokens| !tokens.is_empty()));
+        }
+        Ok(all)
     }
 
     /// Refuses tokens that the model has no embedding for: tokenizers of fine-tuned models often know a few more.
@@ -124,7 +180,7 @@ impl Service {
     }
 
     fn generate_one(&self, request: GenerateRequest) -> Result<Generation, ApiError> {
-        let (prompt_tokens, stop) = (request.prompt.len(), request.stop.clone());
+        let (prompt_tokens, text) = (request.prompt.len(), request.text.clone());
         let tokens = self.engine.submit(request).inspect_err(|error| {
             if matches!(error, ApiError::QueueFull { .. }) {
                 self.metrics.rejected(Rejection::QueueFull);
@@ -132,7 +188,7 @@ impl Service {
         })?;
         let times = RequestTimes::start(self.metrics.clone(), prompt_tokens);
         let cut_off = self.cut_off.clone();
-        Ok(Generation::new(tokens, self.tokenizer.clone(), stop, prompt_tokens, times, cut_off))
+        Ok(Generation::new(tokens, self.tokenizer.clone(), text, prompt_tokens, times, cut_off))
     }
 }
 
@@ -141,6 +197,9 @@ fn known_roles(mut messages: Vec<ChatMessage>) -> Result<Vec<ChatMessage>, ApiEr
         return Err(ApiError::invalid("messages", "messages is empty; write at least one message"));
     }
     for (index, message) in messages.iter_mut().enumerate() {
+        if TOOL_ROLES.contains(&message.role.as_str()) {
+            return Err(ApiError::invalid(format!("messages[{index}].role"), NO_TOOLS));
+        }
         if !ROLES.contains(&message.role.as_str()) {
             let text = format!("the role `{}` is not supported; use system, user or assistant", message.role);
             return Err(ApiError::invalid(format!("messages[{index}].role"), text));

@@ -9,6 +9,7 @@ mod tests;
 #[derive(Debug)]
 pub struct StopMatcher {
     stops: Vec<String>,
+    keeps_stop: bool,
     held: String,
 }
 
@@ -22,17 +23,17 @@ pub struct Matched {
 }
 
 impl StopMatcher {
-    /// A matcher for `stops`, none of them empty.
-    pub fn new(stops: Vec<String>) -> Self {
-        Self { stops, held: String::new() }
+    /// A matcher for `stops`, none of them empty. With `keeps_stop`, the string that ends the answer is its last part.
+    pub fn new(stops: Vec<String>, keeps_stop: bool) -> Self {
+        Self { stops, keeps_stop, held: String::new() }
     }
 
     /// Takes the next piece. The stop string that is complete first wins, so the cut does not depend on the pieces.
     pub fn push(&mut self, piece: &str) -> Matched {
         self.held.push_str(piece);
         let found = |stop: &String| self.held.find(stop.as_str()).map(|start| (start + stop.len(), start));
-        if let Some((_, start)) = self.stops.iter().filter_map(found).min() {
-            let text = self.held[..start].to_owned();
+        if let Some((end, start)) = self.stops.iter().filter_map(found).min() {
+            let text = self.held[..if self.keeps_stop { end } else { start }].to_owned();
             self.held.clear();
             return Matched { text, stopped: true };
         }

@@ -48,6 +48,29 @@ one = client.completions.create(model="tiny", prompt="the quick", **GREEDY)
 streamed = client.completions.create(model="tiny", prompt="the quick", stream=True, **GREEDY)
 assert "".join(chunk.choices[0].text for chunk in streamed) == one.choices[0].text == plain.choices[0].text
 
+# Several streamed answers: the client's own accumulator takes the first chunk for that of answer 0.
+with client.chat.completions.stream(model="tiny", messages=MESSAGES, n=3, **GREEDY) as stream:
+    final = stream.until_done().current_completion_snapshot
+assert [choice.message.content for choice in final.choices] == [whole.choices[0].message.content] * 3
+several = client.completions.create(model="tiny", prompt=["the quick", "fn main"], stream=True, **GREEDY)
+assert [chunk.choices[0].index for chunk in several][0] == 0
+
+# Tokens that are parts of characters are told apart, and the likeliest is what was taken.
+tops = client.completions.create(model="tiny", prompt="schöne", logprobs=20, **GREEDY).choices[0].logprobs
+assert all(len(top) == 20 for top in tops.top_logprobs)
+assert all(max(top.values()) == top[token] for token, top in zip(tops.tokens, tops.top_logprobs))
+assert tops.token_logprobs == [max(top.values()) for top in tops.top_logprobs]
+
+# Fields of other servers, and seeds of 64 bits.
+extra = {"ignore_eos": True, "allowed_token_ids": [10, 11], "return_token_ids": True, "min_tokens": 4}
+limited = client.completions.create(model="tiny", prompt="x", max_tokens=4, seed=2**64 - 1, extra_body=extra)
+assert len(limited.choices[0].token_ids) == 4 and set(limited.choices[0].token_ids) <= {10, 11}
+raw = client.completions.with_raw_response.create(model="tiny", prompt="x", max_tokens=1, extra_body={"tempo": 1})
+assert raw.headers["bedplate-ignored-fields"] == "tempo"
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+assert "tools are not supported yet" in str(expect(openai.BadRequestError, tools=[TOOL]))
+assert expect(openai.BadRequestError, extra_body={"guided_choice": ["a", "b"]}).param == "guided_choice"
+
 # Errors arrive as the client's own classes, with the field.
 assert expect(openai.BadRequestError, temperature=-1).param == "temperature"
 assert expect(openai.BadRequestError, messages=[]).param == "messages"

@@ -1,5 +1,5 @@
-//! Generated files: the CRDs, plain and as the chart's templates, the references of fields, conditions and exit codes, all from
-//! the types in `crds/`.
+//! Generated files: the CRDs, plain and as the chart's templates, the references of fields, conditions and exit codes, all
+//! from the types in `crds/`, and that of the fields of requests from the table in `inference/`.
 //!
 //! Owns which files there are and that they agree with the types. Never merges: a generated file is replaced whole.
 
@@ -8,6 +8,7 @@ mod chart;
 mod conditions;
 mod exit_codes;
 mod field;
+mod request_fields;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,7 @@ fn generate() -> anyhow::Result<Vec<Generated>> {
         Generated { path: "docs/api.md".into(), text: api_reference::render()? },
         Generated { path: "docs/conditions.md".into(), text: conditions::render()? },
         Generated { path: "docs/exit-codes.md".into(), text: exit_codes::render()? },
+        Generated { path: "docs/request-fields.md".into(), text: request_fields::render()? },
     ];
     for crd in custom_resource_definition::all() {
         let name = crd.metadata.name.as_deref().context("a CRD has a name")?;

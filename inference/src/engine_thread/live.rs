@@ -64,6 +64,7 @@ pub(super) struct Live {
     sampling: SamplingParams,
     top_logprobs: Option<usize>,
     ignore_eos: bool,
+    stop_token_ids: Vec<u32>,
     slot: Option<QueueSlot>,
     tokens: mpsc::Sender<Delivery>,
     num_generated: usize,
@@ -81,6 +82,7 @@ impl Live {
             sampling: request.sampling,
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
+            stop_token_ids: request.stop_token_ids,
             slot: Some(slot),
             tokens,
             num_generated: 0,
@@ -115,10 +117,11 @@ impl Live {
     }
 
     /// Chooses the next token of `tokens` (prompt and answer so far) from its row of logits.
-    pub(super) fn draw(&self, logits: &[f32], tokens: &[u32]) -> Result<Drawn, NotFinite> {
-        sampling::check_finite(logits)?;
+    pub(super) fn draw(&self, logits: &[f32], tokens: &[u32]) -> Result<Drawn, ApiError> {
+        sampling::check_finite(logits).map_err(|NotFinite| ApiError::NotFinite)?;
         let mut scratch = logits.to_vec();
         let token = sampling::sample(&mut scratch, &self.sampling, tokens, self.prompt_len);
+        let token = token.ok_or_else(|| self.sampling.nothing_left())?;
         let logprobs = self.top_logprobs.map(|top| sampling::logprobs(logits, token, top));
         Ok(Drawn { token, logprobs })
     }
@@ -126,7 +129,7 @@ impl Live {
     /// Sends a token to the reader, and says whether it was the last one and why.
     pub(super) fn deliver(&mut self, drawn: &Drawn, is_eos: bool) -> Option<FinishReason> {
         self.num_generated += 1;
-        let ends_text = is_eos && !self.ignore_eos;
+        let ends_text = (is_eos && !self.ignore_eos) || self.stop_token_ids.contains(&drawn.token);
         let finish = match ends_text {
             true => Some(FinishReason::Stop),
             false => (self.num_generated == self.max_tokens).then_some(FinishReason::Length),

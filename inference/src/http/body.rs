@@ -119,6 +119,11 @@ impl JsonBody {
         })
     }
 
+    /// Every field as it came.
+    pub fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.as_object().into_iter().flatten()
+    }
+
     /// A field as it came; null counts as absent.
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.get(field).filter(|value| !value.is_null())

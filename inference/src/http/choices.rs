@@ -2,10 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, response::Response};
 use serde_json::{Value, json};
 use tracing::Span;
 
@@ -19,9 +16,10 @@ use crate::{
 /// How an endpoint writes its answers.
 pub trait Shape: Send + 'static {
     /// The whole response, but for the usage.
-    fn whole(&self, answers: &[Piece]) -> Value;
-    /// The chunk that begins answer `index`, if this endpoint has one.
-    fn opening(&self, index: usize) -> Option<Value>;
+    fn whole(&mut self, answers: &[Piece]) -> Value;
+    /// The chunk that begins answer `index` of `count`, if it has one. Where there are several answers, that of the first
+    /// must: clients take the first chunk that comes for that of answer 0.
+    fn opening(&self, index: usize, count: usize) -> Option<Value>;
     /// The chunks for a piece of answer `index`.
     fn piece(&mut self, index: usize, piece: &Piece) -> Vec<Value>;
     /// A chunk of no answer, for the usage.
@@ -45,9 +43,9 @@ pub struct Begun<S> {
 /// # Errors
 /// When an answer fails before a whole response is there.
 pub async fn respond(begun: Begun<impl Shape>, intake: &Intake) -> Result<Response, ApiError> {
-    let Begun { shape, generations, num_prompts, delivery } = begun;
-    if delivery.streams() {
-        return Ok(sse::respond(shape, generations, num_prompts, delivery.includes_usage()));
+    let Begun { mut shape, generations, num_prompts, delivery } = begun;
+    if let Some(options) = delivery.stream() {
+        return Ok(delivery.ignored.noted_on(sse::respond(shape, generations, num_prompts, options)));
     }
     let answers = futures::future::try_join_all(generations.into_iter().map(Generation::collect)).await?;
     let usages: Vec<Usage> = answers.iter().map(|answer| answer.usage).collect();
@@ -58,7 +56,7 @@ pub async fn respond(begun: Begun<impl Shape>, intake: &Intake) -> Result<Respon
     let write = move || {
         let mut body = shape.whole(&pieces);
         body["usage"] = usage_body(total);
-        Json(body).into_response()
+        delivery.ignored.noted_on(Json(body))
     };
     intake.run(write).await
 }

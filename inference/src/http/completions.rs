@@ -9,11 +9,17 @@ use serde_json::{Value, json};
 use super::{
     body::{JsonBody, RawBody},
     choices::{self, Begun, Shape},
-    logprobs::CompletionLogprobs,
-    options::{self, Delivery},
+    logprobs::{CompletionLogprobs, Names, Offsets},
+    options::{Delivery, TokenIds},
     tracing_layer,
 };
-use crate::{error::ApiError, generation::Piece, service::Service};
+use crate::{
+    error::ApiError,
+    generation::Piece,
+    request::{AnswerLength, Asked, GenerateRequest},
+    request_fields::Endpoint,
+    service::Service,
+};
 
 /// Tokens of an answer where the client names no number; OpenAI's own default.
 const DEFAULT_MAX_TOKENS: u64 = 16;
@@ -23,9 +29,11 @@ const DEFAULT_MAX_TOKENS: u64 = 16;
 struct CompletionFields {
     prompt: Prompt,
     max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
     logprobs: Option<u64>,
     echo: Option<bool>,
-    suffix: Option<String>,
+    add_special_tokens: Option<bool>,
+    truncate_prompt_tokens: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,29 +58,21 @@ pub async fn create(State(service): State<Arc<Service>>, body: RawBody) -> Resul
 
 /// Checks the request and hands it to the engine.
 fn begin(service: &Arc<Service>, body: &JsonBody) -> Result<Begun<CompletionShape>, ApiError> {
-    let delivery = Delivery::of(body)?;
+    let delivery = Delivery::of(body, Endpoint::Completions)?;
     service.check_model(delivery.model.as_deref())?;
-    options::refuse_unsupported(body)?;
     let fields: CompletionFields = body.fields()?;
-    fields.refuse_unsupported()?;
-    let options = service.defaults.fill(body.fields()?);
-    let prompts = fields.prompt.tokens(service)?;
+    fields.refuse_echoed_logprobs()?;
+    let prompts = fields.prompt.tokens(fields.add_special_tokens.unwrap_or(true), service)?;
     prompts.iter().try_for_each(|prompt| service.check_embedded(prompt, "prompt"))?;
     let num_prompts = prompts.len();
-    let echoes = fields.echoes(&prompts, options.n, service);
-    let max_tokens = Some(fields.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS));
-    let max_tokens = max_tokens.map(|asked| fields.shortened(asked, &prompts, service));
-    let requests = options.requests(prompts, max_tokens, fields.logprobs, "prompt", &service.limits)?;
+    let requests = service.requests(body.fields()?, fields.asked(prompts))?;
     tracing_layer::record_request("text_completion", &service.model_name, &requests);
-    let generations = service.generate(requests)?;
-    Ok(Begun { shape: CompletionShape::new(service, echoes), generations, num_prompts, delivery })
+    let shape = CompletionShape::new(service, &delivery, &requests, fields.echoes(&requests, service));
+    Ok(Begun { shape, generations: service.generate(requests)?, num_prompts, delivery })
 }
 
 impl CompletionFields {
-    fn refuse_unsupported(&self) -> Result<(), ApiError> {
-        if self.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
-            return Err(ApiError::invalid("suffix", "filling in before a suffix is not supported; leave suffix out"));
-        }
+    fn refuse_echoed_logprobs(&self) -> Result<(), ApiError> {
         if self.echo == Some(true) && self.logprobs.is_some() {
             let message = "echo together with logprobs is not supported, since the prompt has no log-probabilities; \
                            leave one of them out";
@@ -81,39 +81,44 @@ impl CompletionFields {
         Ok(())
     }
 
-    /// The default length, cut to what the context leaves; a length that was asked for is left to be checked.
-    fn shortened(&self, asked: u64, prompts: &[Vec<u32>], service: &Service) -> u64 {
-        if self.max_tokens.is_some() {
-            return asked;
+    fn asked(&self, prompts: Vec<Vec<u32>>) -> Asked {
+        Asked {
+            prompts,
+            prompt_param: "prompt",
+            length: AnswerLength {
+                asked: self.max_completion_tokens.or(self.max_tokens),
+                default: Some(DEFAULT_MAX_TOKENS),
+            },
+            top_logprobs: self.logprobs,
         }
-        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-        asked.min(service.limits.max_model_len.saturating_sub(longest).max(1) as u64)
     }
 
-    /// What each answer begins with: its prompt's text where the client wants it back.
-    fn echoes(&self, prompts: &[Vec<u32>], n: Option<u64>, service: &Service) -> Vec<String> {
+    /// What each answer begins with: the text of its prompt, or of what is left of it, where the client wants it back.
+    fn echoes(&self, requests: &[GenerateRequest], service: &Service) -> Vec<String> {
         if self.echo != Some(true) {
             return Vec::new();
         }
-        let texts: Vec<String> = match &self.prompt {
-            Prompt::Text(text) => vec![text.clone()],
-            Prompt::Texts(texts) => texts.clone(),
-            Prompt::Tokens(_) | Prompt::TokenLists(_) => {
-                prompts.iter().map(|tokens| service.tokenizer.decode(tokens, false)).collect()
-            }
+        let texts = match (&self.prompt, self.truncate_prompt_tokens) {
+            (Prompt::Text(text), None) => std::slice::from_ref(text),
+            (Prompt::Texts(texts), None) => texts,
+            _ => &[],
         };
-        let copies = n.unwrap_or(1) as usize;
-        texts.into_iter().flat_map(|text| std::iter::repeat_n(text, copies)).collect()
+        let copies = requests.len() / texts.len().max(1);
+        let decoded = |request: &GenerateRequest| service.tokenizer.decode(&request.prompt, false);
+        let echo = |(index, request)| texts.get(index / copies).cloned().unwrap_or_else(|| decoded(request));
+        requests.iter().enumerate().map(echo).collect()
     }
 }
 
 impl Prompt {
-    fn tokens(&self, service: &Service) -> Result<Vec<Vec<u32>>, ApiError> {
+    fn tokens(&self, add_special_tokens: bool, service: &Service) -> Result<Vec<Vec<u32>>, ApiError> {
+        let encode = |text: &String| match add_special_tokens {
+            true => service.encode_prompt(text, "prompt"),
+            false => service.encode(text, "prompt"),
+        };
         let prompts = match self {
-            Self::Text(text) => vec![service.encode_prompt(text, "prompt")?],
-            Self::Texts(texts) => {
-                texts.iter().map(|text| service.encode_prompt(text, "prompt")).collect::<Result<_, _>>()?
-            }
+            Self::Text(text) => vec![encode(text)?],
+            Self::Texts(texts) => texts.iter().map(encode).collect::<Result<_, _>>()?,
             Self::Tokens(tokens) => vec![tokens.clone()],
             Self::TokenLists(lists) => lists.clone(),
         };
@@ -127,24 +132,37 @@ impl Prompt {
 /// How a completion looks.
 struct CompletionShape {
     service: Arc<Service>,
+    names: Names,
+    token_ids: TokenIds,
     id: String,
     created: u64,
     echoes: Vec<String>,
-    /// Characters that each answer has so far.
-    offsets: Vec<usize>,
+    /// How far the text of each answer has come.
+    offsets: Vec<Offsets>,
 }
 
 impl CompletionShape {
-    fn new(service: &Arc<Service>, echoes: Vec<String>) -> Self {
-        let id = format!("cmpl-{}", uuid::Uuid::new_v4().simple());
-        let created = choices::now_seconds();
-        Self { service: service.clone(), id, created, echoes, offsets: Vec::new() }
+    fn new(service: &Arc<Service>, delivery: &Delivery, requests: &[GenerateRequest], echoes: Vec<String>) -> Self {
+        let offsets = |request: &GenerateRequest| {
+            Offsets::new(service.tokenizer.clone(), &request.prompt, !request.text.keep_special_tokens)
+        };
+        Self {
+            names: Names::new(service.tokenizer.clone(), delivery.names_ids),
+            token_ids: delivery.token_ids(requests),
+            id: format!("cmpl-{}", uuid::Uuid::new_v4().simple()),
+            created: choices::now_seconds(),
+            echoes,
+            offsets: requests.iter().map(offsets).collect(),
+            service: service.clone(),
+        }
     }
 
-    fn choice(&self, index: usize, text: &str, piece: &Piece, offset: usize) -> Value {
-        let logprobs = CompletionLogprobs::of(&self.service.tokenizer, &piece.tokens, offset);
+    fn choice(&mut self, index: usize, text: &str, piece: &Piece) -> Value {
+        let logprobs = CompletionLogprobs::of(&self.names, &piece.tokens, &mut self.offsets[index]);
         let finish = choices::finish_reason(piece);
-        json!({ "index": index, "text": text, "logprobs": logprobs, "finish_reason": finish })
+        let mut choice = json!({ "index": index, "text": text, "logprobs": logprobs, "finish_reason": finish });
+        self.token_ids.note(piece, &mut choice);
+        choice
     }
 
     fn envelope(&self, choices: Vec<Value>) -> Value {
@@ -156,25 +174,30 @@ impl CompletionShape {
 }
 
 impl Shape for CompletionShape {
-    fn whole(&self, answers: &[Piece]) -> Value {
-        let choice = |(index, piece): (usize, &Piece)| {
-            let echo = self.echoes.get(index).map_or("", String::as_str);
-            self.choice(index, &format!("{echo}{}", piece.text), piece, 0)
-        };
-        self.envelope(answers.iter().enumerate().map(choice).collect())
+    fn whole(&mut self, answers: &[Piece]) -> Value {
+        let mut choices = Vec::with_capacity(answers.len());
+        for (index, piece) in answers.iter().enumerate() {
+            let text = format!("{}{}", self.echoes.get(index).map_or("", String::as_str), piece.text);
+            let mut choice = self.choice(index, &text, piece);
+            self.token_ids.note_prompt(index, &mut choice);
+            choices.push(choice);
+        }
+        self.envelope(choices)
     }
 
-    fn opening(&self, index: usize) -> Option<Value> {
-        let echo = self.echoes.get(index)?;
-        Some(self.envelope(vec![self.choice(index, echo, &Piece::default(), 0)]))
+    fn opening(&self, index: usize, count: usize) -> Option<Value> {
+        let echo = self.echoes.get(index);
+        if echo.is_none() && !self.token_ids.are_wanted() && (index > 0 || count == 1) {
+            return None;
+        }
+        let text = echo.map_or("", String::as_str);
+        let mut choice = json!({ "index": index, "text": text, "logprobs": null, "finish_reason": null });
+        self.token_ids.note_prompt(index, &mut choice);
+        Some(self.envelope(vec![choice]))
     }
 
     fn piece(&mut self, index: usize, piece: &Piece) -> Vec<Value> {
-        if self.offsets.len() <= index {
-            self.offsets.resize(index + 1, 0);
-        }
-        let choice = self.choice(index, &piece.text, piece, self.offsets[index]);
-        self.offsets[index] += CompletionLogprobs::characters(&self.service.tokenizer, &piece.tokens);
+        let choice = self.choice(index, &piece.text, piece);
         vec![self.envelope(vec![choice])]
     }
 

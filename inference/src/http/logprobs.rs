@@ -1,21 +1,63 @@
 //! Log-probabilities in the two shapes OpenAI has for them.
+//!
+//! Owns how a token is named. A token that is a part of a character has no text of its own: a completion names it by its
+//! bytes, `bytes:\xe2\x82`, as OpenAI does; a chat writes U+FFFD and has a field for the bytes.
 
-use bedplate_tokenizer::Tokenizer;
+use std::{collections::BTreeSet, sync::Arc};
+
+use bedplate_tokenizer::{DecodeStream, Tokenizer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::generation::PieceToken;
 
-/// A token's own text; bytes that are no UTF-8 by themselves become U+FFFD.
-fn text(tokenizer: &Tokenizer, id: u32) -> String {
-    String::from_utf8_lossy(tokenizer.token_bytes(id)).into_owned()
+#[cfg(test)]
+mod tests;
+
+/// Least log-probability that is written, as vLLM's: JSON has no negative infinity.
+const LEAST: f32 = -9999.0;
+
+/// How the tokens of an answer are named.
+#[derive(Clone, Debug)]
+pub struct Names {
+    tokenizer: Arc<Tokenizer>,
+    as_ids: bool,
+}
+
+impl Names {
+    /// By their text or, with `as_ids`, as vLLM writes ids: `token_id:5`.
+    pub fn new(tokenizer: Arc<Tokenizer>, as_ids: bool) -> Self {
+        Self { tokenizer, as_ids }
+    }
+
+    /// Its text; bytes that are no UTF-8 by themselves become U+FFFD.
+    fn lossy(&self, id: u32) -> String {
+        if self.as_ids {
+            return id_name(id);
+        }
+        String::from_utf8_lossy(self.tokenizer.token_bytes(id)).into_owned()
+    }
+
+    /// Its text, or its bytes where they are no text.
+    fn exact(&self, id: u32) -> String {
+        if self.as_ids {
+            return id_name(id);
+        }
+        let bytes = self.tokenizer.token_bytes(id);
+        let hexadecimal = || bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+        std::str::from_utf8(bytes).map_or_else(|_| format!("bytes:{}", hexadecimal()), str::to_owned)
+    }
+}
+
+fn id_name(id: u32) -> String {
+    format!("token_id:{id}")
 }
 
 /// The chat shape; null where none were asked for.
-pub fn chat(tokenizer: &Tokenizer, tokens: &[PieceToken]) -> Value {
+pub fn chat(names: &Names, tokens: &[PieceToken]) -> Value {
     let entry = |(id, logprob): (u32, f32)| {
-        let bytes = tokenizer.token_bytes(id);
-        json!({ "token": text(tokenizer, id), "logprob": logprob, "bytes": bytes })
+        let bytes = names.tokenizer.token_bytes(id);
+        json!({ "token": names.lossy(id), "logprob": logprob.max(LEAST), "bytes": bytes })
     };
     let content: Vec<Value> = tokens
         .iter()
@@ -39,24 +81,45 @@ pub struct CompletionLogprobs {
 }
 
 impl CompletionLogprobs {
-    /// Those of `tokens`, whose text begins at character `offset` of the answer; none where none were asked for.
-    pub fn of(tokenizer: &Tokenizer, tokens: &[PieceToken], mut offset: usize) -> Option<Self> {
+    /// Those of `tokens`, which follow what `offsets` has seen; none where none were asked for.
+    pub fn of(names: &Names, tokens: &[PieceToken], offsets: &mut Offsets) -> Option<Self> {
         let mut all = Self { tokens: vec![], token_logprobs: vec![], top_logprobs: vec![], text_offset: vec![] };
         for (token, logprobs) in tokens.iter().filter_map(|token| Some((token, token.logprobs.as_ref()?))) {
-            let name = text(tokenizer, token.id);
-            all.text_offset.push(offset);
-            offset += name.chars().count();
-            all.tokens.push(name);
-            all.token_logprobs.push(logprobs.chosen.1);
-            // The chosen token is always among them, as OpenAI does it.
-            let named = logprobs.top.iter().chain([&logprobs.chosen]);
-            all.top_logprobs.push(named.map(|&(id, logprob)| (text(tokenizer, id), json!(logprob))).collect());
+            all.text_offset.push(offsets.take(token.id));
+            all.tokens.push(names.exact(token.id));
+            all.token_logprobs.push(logprobs.chosen.1.max(LEAST));
+            // The chosen token is always among them, as OpenAI does it, and the first to have its name.
+            let others = logprobs.top.iter().filter(|(id, _)| *id != token.id);
+            let mut named = BTreeSet::new();
+            let entry = |&(id, logprob): &(u32, f32)| {
+                let name = names.exact(id);
+                let name = if named.insert(name.clone()) { name } else { id_name(id) };
+                (name, json!(logprob.max(LEAST)))
+            };
+            all.top_logprobs.push([&logprobs.chosen].into_iter().chain(others).map(entry).collect());
         }
         (!all.tokens.is_empty()).then_some(all)
     }
+}
 
-    /// Characters that `tokens` stand for, one by one.
-    pub fn characters(tokenizer: &Tokenizer, tokens: &[PieceToken]) -> usize {
-        tokens.iter().map(|token| text(tokenizer, token.id).chars().count()).sum()
+/// Counts the characters of an answer, so that each token can be told where it begins. A token that continues a
+/// character begins where that character does.
+#[derive(Debug)]
+pub struct Offsets {
+    decode: DecodeStream<Arc<Tokenizer>>,
+    characters: usize,
+}
+
+impl Offsets {
+    /// For the answer to `prompt`; with `skip_special`, special tokens are no part of the text.
+    pub fn new(tokenizer: Arc<Tokenizer>, prompt: &[u32], skip_special: bool) -> Self {
+        Self { decode: DecodeStream::after(tokenizer, prompt, skip_special), characters: 0 }
+    }
+
+    /// Where the text of the next token, `id`, begins.
+    fn take(&mut self, id: u32) -> usize {
+        let begin = self.characters;
+        self.characters += self.decode.push(id).map_or(0, |text| text.chars().count());
+        begin
     }
 }

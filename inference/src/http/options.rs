@@ -1,91 +1,113 @@
-//! Fields that both completion endpoints understand, and those that neither can honour.
-//!
-//! What is unknown is ignored, since clients send much that changes nothing. What is known, would change the answer and is
-//! not there is refused, so that nobody gets another answer than the one asked for.
+//! Fields that both completion endpoints understand: how the answer is to be sent, and what is told beside its text.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::body::JsonBody;
-use crate::error::ApiError;
+use super::{
+    body::JsonBody,
+    fields::{self, Ignored},
+};
+use crate::{error::ApiError, generation::Piece, request::GenerateRequest, request_fields::Endpoint};
 
 /// How the answer is to be sent.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug)]
 pub struct Delivery {
     /// The model, if the client names one.
     pub model: Option<String>,
-    /// Whether to stream.
-    pub stream: Option<bool>,
-    /// What a stream carries besides.
-    pub stream_options: Option<StreamOptions>,
+    /// Whether log-probabilities name a token by its id.
+    pub names_ids: bool,
+    /// Fields of the request that had no effect.
+    pub ignored: Ignored,
+    returns_token_ids: bool,
+    stream: Option<StreamOptions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DeliveryFields {
+    model: Option<String>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    return_token_ids: Option<bool>,
+    return_tokens_as_token_ids: Option<bool>,
 }
 
 /// What a stream carries besides the answer.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct StreamOptions {
     /// Whether a last chunk tells the token counts.
-    pub include_usage: Option<bool>,
+    include_usage: Option<bool>,
+    /// Whether every chunk tells those of its answer so far.
+    continuous_usage_stats: Option<bool>,
+}
+
+impl StreamOptions {
+    /// Whether a stream ends with the token counts.
+    pub fn includes_usage(self) -> bool {
+        self.include_usage.unwrap_or(false)
+    }
+
+    /// Whether every chunk has them too; only together with the last, as in vLLM.
+    pub fn counts_continuously(self) -> bool {
+        self.includes_usage() && self.continuous_usage_stats.unwrap_or(false)
+    }
 }
 
 impl Delivery {
-    /// Reads and checks the fields.
+    /// Checks every field of a request to `endpoint` against the table of fields, and reads those that are meant here.
     ///
     /// # Errors
-    /// When there are stream options without a stream.
-    pub fn of(body: &JsonBody) -> Result<Self, ApiError> {
-        let delivery: Self = body.fields()?;
-        if delivery.stream_options.is_some() && !delivery.streams() {
+    /// When one cannot be honoured, or there are stream options without a stream.
+    pub fn of(body: &JsonBody, endpoint: Endpoint) -> Result<Self, ApiError> {
+        let ignored = fields::check(body, endpoint)?;
+        let read: DeliveryFields = body.fields()?;
+        let streams = read.stream.unwrap_or(false);
+        if read.stream_options.is_some() && !streams {
             return Err(ApiError::invalid("stream_options", "stream_options is set, but stream is not true; set it"));
         }
-        Ok(delivery)
+        Ok(Self {
+            model: read.model,
+            names_ids: read.return_tokens_as_token_ids.unwrap_or(false),
+            ignored,
+            returns_token_ids: read.return_token_ids.unwrap_or(false),
+            stream: streams.then(|| read.stream_options.unwrap_or_default()),
+        })
     }
 
-    /// Whether to stream.
-    pub fn streams(&self) -> bool {
-        self.stream.unwrap_or(false)
+    /// How to stream, if at all.
+    pub fn stream(&self) -> Option<StreamOptions> {
+        self.stream
     }
 
-    /// Whether a stream ends with the token counts.
-    pub fn includes_usage(&self) -> bool {
-        self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
+    /// What is to be told of the ids of `requests` and their answers.
+    pub fn token_ids(&self, requests: &[GenerateRequest]) -> TokenIds {
+        let prompts = || requests.iter().map(|request| request.prompt.clone()).collect();
+        TokenIds(self.returns_token_ids.then(prompts))
     }
 }
 
-/// A field, the values of it that change nothing, and what to do instead.
-type Refusal = (&'static str, fn(&Value) -> bool, &'static str);
+/// The token ids of prompts and answers, where the client wants them (`return_token_ids`, in vLLM's names).
+#[derive(Debug)]
+pub struct TokenIds(Option<Vec<Vec<u32>>>);
 
-/// What neither endpoint can honour.
-const REFUSED: [Refusal; 13] = [
-    ("tools", is_empty, "this endpoint calls no tools; leave tools out"),
-    ("functions", is_empty, "this endpoint calls no functions; leave functions out"),
-    ("tool_choice", |value| value == "none" || value == "auto", "this endpoint calls no tools; leave tool_choice out"),
-    ("function_call", |value| value == "none" || value == "auto", "this endpoint calls no functions; leave it out"),
-    ("response_format", |value| value["type"] == "text", "only response_format of type text is supported"),
-    ("modalities", |value| value == &serde_json::json!(["text"]), "only text can be generated; leave modalities out"),
-    ("audio", is_empty, "no audio can be generated; leave audio out"),
-    ("best_of", |value| value == 1, "best_of is not supported; use n"),
-    ("use_beam_search", |value| value == false, "beam search is not supported; leave use_beam_search out"),
-    ("prompt_logprobs", |value| value == 0, "prompt_logprobs is not supported; leave it out"),
-    ("min_tokens", |value| value == 0, "min_tokens is not supported; leave it out"),
-    ("include_stop_str_in_output", |value| value == false, "the stop string is never part of the answer"),
-    ("structured_outputs", is_empty, "structured output is not supported; leave structured_outputs out"),
-];
+impl TokenIds {
+    /// Whether they are wanted.
+    pub fn are_wanted(&self) -> bool {
+        self.0.is_some()
+    }
 
-fn is_empty(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
-}
-
-/// Refuses what would have to change the answer and cannot.
-///
-/// # Errors
-/// Names the first such field and the remedy.
-pub fn refuse_unsupported(body: &JsonBody) -> Result<(), ApiError> {
-    for (field, changes_nothing, remedy) in REFUSED {
-        if body.get(field).is_some_and(|value| !changes_nothing(value)) {
-            return Err(ApiError::invalid(field, remedy));
+    /// Adds those of the prompt of answer `index`.
+    pub fn note_prompt(&self, index: usize, to: &mut Value) {
+        if let Some(prompt) = self.0.as_ref().and_then(|prompts| prompts.get(index)) {
+            to["prompt_token_ids"] = json!(prompt);
         }
     }
-    Ok(())
+
+    /// Adds those of a piece of an answer, the one that ended it included.
+    pub fn note(&self, piece: &Piece, to: &mut Value) {
+        if self.are_wanted() {
+            to["token_ids"] = piece.tokens.iter().map(|token| token.id).chain(piece.ended_by).collect();
+        }
+    }
 }

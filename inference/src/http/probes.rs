@@ -24,7 +24,24 @@ fn model_body(service: &Service) -> Value {
         "root": service.model_name,
         "parent": null,
         "max_model_len": service.limits.max_model_len,
+        "eos_token_ids": service.tokenizer.eos_token_ids(),
+        "eos_tokens": service.tokenizer.end_tokens().map(|(_, text)| text).collect::<Vec<_>>(),
     })
+}
+
+/// What a client needs to tokenise as the model does and to write its prompts, in the names of tokenizer_config.json, as
+/// vLLM answers it; lm-eval reads it before it asks `/tokenize`.
+pub async fn tokenizer_info(State(service): State<Arc<Service>>) -> Json<Value> {
+    let tokenizer = &service.tokenizer;
+    let written = |id: Option<u32>| id.and_then(|id| tokenizer.token_text(id));
+    Json(json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": service.limits.max_model_len,
+        "bos_token": written(tokenizer.bos_token_id()),
+        "eos_token": written(tokenizer.eos_token_ids().first().copied()),
+        "add_bos_token": tokenizer.bos_token_id().is_some_and(|bos| tokenizer.prefix().contains(&bos)),
+        "chat_template": tokenizer.chat_template(None).ok().map(|template| template.source().to_owned()),
+    }))
 }
 
 pub async fn list_models(State(service): State<Arc<Service>>) -> Json<Value> {

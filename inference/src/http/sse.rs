@@ -15,7 +15,9 @@ use tracing::Span;
 
 use super::{
     choices::{Shape, total_usage, usage_body},
-    error, tracing_layer,
+    error,
+    options::StreamOptions,
+    tracing_layer,
 };
 use crate::{
     engine_thread::FinishReason,
@@ -29,10 +31,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const DONE: &str = "[DONE]";
 
 /// Streams the answers, whichever is ready first.
-pub fn respond(shape: impl Shape, generations: Vec<Generation>, num_prompts: usize, includes_usage: bool) -> Response {
+pub fn respond(
+    shape: impl Shape,
+    generations: Vec<Generation>,
+    num_prompts: usize,
+    options: StreamOptions,
+) -> Response {
     let usages = vec![Usage::default(); generations.len()];
-    let opening: Vec<Value> = (0..generations.len()).filter_map(|index| shape.opening(index)).collect();
-    let state = Streaming { shape, usages, reasons: Vec::new(), num_prompts, includes_usage, span: Span::current() };
+    let count = generations.len();
+    let opening: Vec<Value> = (0..count).filter_map(|index| shape.opening(index, count)).collect();
+    let state = Streaming { shape, usages, reasons: Vec::new(), num_prompts, options, span: Span::current() };
     let pieces = stream::select_all(generations.into_iter().enumerate().map(numbered));
     let events = state.events(opening, pieces);
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
@@ -52,7 +60,7 @@ struct Streaming<S> {
     usages: Vec<Usage>,
     reasons: Vec<FinishReason>,
     num_prompts: usize,
-    includes_usage: bool,
+    options: StreamOptions,
     span: Span,
 }
 
@@ -62,7 +70,7 @@ impl<S: Shape> Streaming<S> {
         opening: Vec<Value>,
         pieces: impl Stream<Item = Numbered> + Unpin + Send + 'static,
     ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        let includes_usage = self.includes_usage;
+        let includes_usage = self.options.includes_usage();
         let opening = stream::iter(opening).map(move |chunk| event(chunk, includes_usage));
         let rest = stream::unfold(Some((self, pieces)), async |state| {
             let (mut streaming, mut pieces) = state?;
@@ -82,15 +90,19 @@ impl<S: Shape> Streaming<S> {
         let piece = piece?;
         self.usages[index] = usage;
         self.reasons.extend(piece.finish);
-        let includes_usage = self.includes_usage;
-        Ok(self.shape.piece(index, &piece).into_iter().map(|chunk| event(chunk, includes_usage)).collect())
+        let options = self.options;
+        let mut chunks = self.shape.piece(index, &piece);
+        if options.counts_continuously() {
+            chunks.iter_mut().for_each(|chunk| chunk["usage"] = usage_body(usage));
+        }
+        Ok(chunks.into_iter().map(|chunk| event(chunk, options.includes_usage())).collect())
     }
 
     /// The events behind complete answers.
     fn last_events(self) -> Vec<Event> {
         let total = total_usage(&self.usages, self.num_prompts);
         tracing_layer::record_end(&self.span, total, self.reasons.into_iter());
-        let usage = self.includes_usage.then(|| {
+        let usage = self.options.includes_usage().then(|| {
             let mut chunk = self.shape.without_choices();
             chunk["usage"] = usage_body(total);
             event(chunk, true)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn feed(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
-    let mut matcher = StopMatcher::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
+    let mut matcher = StopMatcher::new(stops.iter().map(|stop| (*stop).to_owned()).collect(), false);
     let mut out = Vec::new();
     for piece in pieces {
         let matched = matcher.push(piece);
@@ -41,6 +41,13 @@ fn characters_of_several_bytes_are_not_split() {
         feed(&["é!"], &["caf", "é", "."]),
         (vec!["caf".into(), String::new(), "é.".into(), String::new()], false)
     );
+}
+
+#[test]
+fn a_stop_string_that_is_kept_is_the_end_of_the_text() {
+    let mut matcher = StopMatcher::new(vec!["END".into(), "abc".into()], true);
+    assert_eq!(matcher.push("xyE"), Matched { text: "xy".into(), stopped: false });
+    assert_eq!(matcher.push("NDz"), Matched { text: "END".into(), stopped: true });
 }
 
 proptest! {

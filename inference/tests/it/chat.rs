@@ -27,8 +27,10 @@ async fn the_prompt_is_what_the_template_makes_of_the_messages() {
     let tokens = direct.tokenizer.encode(prompt, true).unwrap();
     let expected = direct.tokenizer.decode(&direct.greedy(&tokens, 12), true);
     assert_eq!(content(&served.api, chat("the fox".into(), 12)).await, expected);
-    let parts = json!([{ "type": "text", "text": "the " }, { "type": "text", "text": "fox" }]);
-    assert_eq!(content(&served.api, chat(parts, 12)).await, expected);
+    let parts = json!([{ "type": "text", "text": "the" }, { "type": "text", "text": "fox" }]);
+    let in_lines = served.api.ask("/tokenize", json!({ "messages": chat("the\nfox".into(), 1)["messages"] })).await;
+    let in_parts = served.api.ask("/tokenize", json!({ "messages": chat(parts, 1)["messages"] })).await;
+    assert_eq!(in_parts["tokens"], in_lines["tokens"]);
     let counted = served.api.ask("/tokenize", json!({ "messages": chat("the fox".into(), 1)["messages"] })).await;
     assert_eq!(counted["tokens"], json!(tokens));
     let mut developer = chat("the fox".into(), 12);
@@ -141,4 +143,78 @@ async fn log_probabilities_are_those_of_the_engines_logits() {
     let chunks = served.api.stream("/v1/chat/completions", body).await;
     let streamed = chunks.iter().filter_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array());
     assert_eq!(streamed.flatten().collect::<Vec<_>>(), entries.iter().collect::<Vec<_>>());
+}
+
+/// A template that shows everything it is given.
+const SHOWS_ALL: &str = "{% for message in messages %}<{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}>\
+                         {% if message.reasoning_content %}({{ message.reasoning_content }}){% endif %}\
+                         {{ message.content }}</{{ message.role }}>{% endfor %}\
+                         {% for document in documents or [] %}[{{ document.text }}]{% endfor %}\
+                         {% if mood %}{{ mood }}{% endif %}\
+                         {% if reasoning_effort %}{{ reasoning_effort }} {{ enable_thinking }}{% endif %}\
+                         {% if add_generation_prompt %}<assistant>{% endif %}";
+
+/// The prompt that the endpoint makes of a chat request.
+async fn prompt_of(served: &Running, more: Value) -> String {
+    let mut body = json!({
+        "messages": [{ "role": "user", "content": "a" }, { "role": "assistant", "content": "b" }],
+        "max_tokens": 1, "return_token_ids": true, "chat_template": SHOWS_ALL,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let answer = served.api.ask("/v1/chat/completions", body).await;
+    let ids: Vec<u32> = serde_json::from_value(answer["prompt_token_ids"].clone()).unwrap();
+    served.service.tokenizer.decode(&ids, false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_may_shape_the_prompt() {
+    let served = Running::tiny();
+    let told = "<user>a</user><assistant>b</assistant>";
+    let rows = [
+        (json!({}), format!("{told}<assistant>")),
+        (json!({ "add_generation_prompt": false }), told.to_owned()),
+        (json!({ "continue_final_message": true }), "<user>a</user><assistant>b".to_owned()),
+        (json!({ "chat_template_kwargs": { "mood": "glad" } }), format!("{told}glad<assistant>")),
+        (json!({ "documents": [{ "text": "x" }, { "text": "y" }] }), format!("{told}[x][y]<assistant>")),
+        (json!({ "documents": [] }), format!("{told}<assistant>")),
+        (json!({ "reasoning_effort": "low" }), format!("{told}low True<assistant>")),
+        (json!({ "reasoning_effort": "none" }), format!("{told}none False<assistant>")),
+        (
+            json!({ "reasoning_effort": "low", "chat_template_kwargs": { "enable_thinking": false } }),
+            format!("{told}low False<assistant>"),
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "name": "ann", "content": "a", "reasoning": "hm" }] }),
+            "<user ann>(hm)a</user><assistant>".to_owned(),
+        ),
+        (json!({ "chat_template": "{{ messages[1].content }}" }), "b".to_owned()),
+    ];
+    for (more, expected) in rows {
+        assert_eq!(prompt_of(&served, more.clone()).await, expected, "{more}");
+    }
+    let fields = json!({
+        "messages": [{ "role": "user", "content": "a" }, { "role": "assistant", "content": "b" }],
+        "chat_template": SHOWS_ALL, "continue_final_message": true, "chat_template_kwargs": { "mood": "glad" },
+    });
+    let tokens = served.api.ask("/tokenize", fields).await["tokens"].clone();
+    let tokens: Vec<u32> = serde_json::from_value(tokens).unwrap();
+    assert_eq!(served.service.tokenizer.decode(&tokens, false), "<user>a</user><assistant>b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_shape_a_prompt_is_told_by_field() {
+    let served = Running::tiny();
+    let rows = [
+        (json!({ "chat_template": "{% for" }), "chat_template"),
+        (json!({ "chat_template": "{{ raise_exception('no') }}" }), "messages"),
+        (json!({ "continue_final_message": true, "add_generation_prompt": true }), "continue_final_message"),
+    ];
+    for (more, param) in rows {
+        let mut body = chat("hi".into(), 1);
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = served.api.post("/v1/chat/completions", body).await;
+        assert_eq!((reply.status, &reply.body["error"]["param"]), (400, &json!(param)), "{more}: {}", reply.body);
+    }
 }

@@ -58,9 +58,29 @@ async fn log_probabilities_carry_the_place_of_each_token() {
         logprobs["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
     assert_eq!(tokens.len(), 6);
     assert_eq!(logprobs["text_offset"][0], 0);
-    assert_eq!(logprobs["text_offset"][1], tokens[0].chars().count());
-    assert!(logprobs["token_logprobs"].as_array().unwrap().iter().all(|logprob| logprob.as_f64().unwrap() <= 0.0));
-    assert!(logprobs["top_logprobs"][0].as_object().unwrap().len() >= 2);
+    let text = answer["choices"][0]["text"].as_str().unwrap();
+    let offsets: Vec<usize> = serde_json::from_value(logprobs["text_offset"].clone()).unwrap();
+    assert!(offsets.is_sorted() && *offsets.last().unwrap() <= text.chars().count());
+    for (position, token) in tokens.iter().enumerate() {
+        let (chosen, top) =
+            (&logprobs["token_logprobs"][position], logprobs["top_logprobs"][position].as_object().unwrap());
+        assert!(chosen.as_f64().unwrap() <= 0.0 && top.len() == 2 && top[*token] == *chosen);
+        // lm-eval calls an answer greedy where the two are the same number.
+        assert_eq!(
+            top.values().map(|logprob| logprob.as_f64().unwrap()).fold(f64::MIN, f64::max),
+            chosen.as_f64().unwrap()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_alternatives_still_tell_the_chosen_token() {
+    let served = Running::tiny();
+    let mut body = completion("the quick", 2);
+    body["logprobs"] = 0.into();
+    let logprobs = served.api.ask("/v1/completions", body).await["choices"][0]["logprobs"].clone();
+    let name = logprobs["tokens"][0].as_str().unwrap();
+    assert_eq!(logprobs["top_logprobs"][0], json!({ name: logprobs["token_logprobs"][0] }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ async fn every_endpoint_answers() {
         ),
         ("/tokenize", api.post("/tokenize", json!({ "prompt": "hi" })).await),
         ("/detokenize", api.post("/detokenize", json!({ "tokens": [1, 2] })).await),
+        ("/tokenizer_info", api.get("/tokenizer_info").await),
         ("/health", api.get("/health").await),
         ("/ping", api.get("/ping").await),
         ("/ready", api.get("/ready").await),
@@ -33,7 +34,7 @@ async fn every_endpoint_answers() {
     }
     assert_eq!(answers[0].1.body["data"][0]["id"], "tiny");
     assert_eq!(answers[1].1.body["object"], "model");
-    assert_eq!(answers[9].1.body["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(answers[10].1.body["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

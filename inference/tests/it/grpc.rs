@@ -2,7 +2,7 @@
 
 use bedplate_inference::grpc::v1::{
     ChatMessage, ChatRequest, FinishReason, GenerateRequest, GenerateResponse, GenerationOptions, ListModelsRequest,
-    TokenIds, generate_request::Prompt, inference_client::InferenceClient,
+    TokenIds, TruncationSide, generate_request::Prompt, inference_client::InferenceClient,
 };
 use futures::StreamExt;
 use serde_json::json;
@@ -72,10 +72,54 @@ async fn a_conversation_is_answered_as_over_http() {
             top_logprobs: Some(2),
             ..options(20)
         }),
+        ..ChatRequest::default()
     };
     let (text, last) = collect(client(&served).await.chat(request).await.unwrap().into_inner()).await;
     assert_eq!(answer["choices"][0]["message"]["content"], text);
     assert!(last.tokens.iter().all(|token| token.logprob.is_some() && token.top_logprobs.len() == 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fields_beyond_openais_do_what_they_do_over_http() {
+    let served = Running::tiny();
+    let mut grpc = client(&served).await;
+    let fields = GenerationOptions {
+        stop_token_ids: vec![41],
+        allowed_token_ids: vec![40, 41, 42],
+        bad_words: vec!["zz".into()],
+        min_tokens: Some(3),
+        skip_special_tokens: Some(false),
+        include_stop_str_in_output: Some(true),
+        truncate_prompt_tokens: Some(2),
+        truncation_side: TruncationSide::Right.into(),
+        seed: Some(5),
+        temperature: Some(1.5),
+        ..options(20)
+    };
+    let mut body = completion("the quick brown", 20);
+    for (name, value) in [
+        ("stop_token_ids", json!([41])),
+        ("allowed_token_ids", json!([40, 41, 42])),
+        ("bad_words", json!(["zz"])),
+        ("min_tokens", json!(3)),
+        ("skip_special_tokens", json!(false)),
+        ("include_stop_str_in_output", json!(true)),
+        ("truncate_prompt_tokens", json!(2)),
+        ("truncation_side", json!("right")),
+        ("seed", json!(5)),
+        ("temperature", json!(1.5)),
+    ] {
+        body[name] = value;
+    }
+    let answer = served.api.ask("/v1/completions", body).await;
+    let stream = grpc.generate(generate("the quick brown", fields)).await.unwrap().into_inner();
+    let (text, last) = collect(stream).await;
+    assert_eq!(answer["choices"][0]["text"], text);
+    let usage = last.usage.unwrap();
+    assert_eq!(json!([usage.prompt_tokens, usage.completion_tokens]), json!([2, answer["usage"]["completion_tokens"]]));
+    let wrong = GenerationOptions { truncation_side: 7, ..options(1) };
+    let status = grpc.generate(generate("x", wrong)).await.expect_err("there is no seventh side");
+    assert!(status.message().contains("truncation_side"), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +160,7 @@ async fn models_and_health_are_told() {
     let served = Running::tiny();
     let models = client(&served).await.list_models(ListModelsRequest {}).await.unwrap().into_inner().models;
     assert_eq!((models.len(), models[0].id.as_str()), (1, "tiny"));
+    assert_eq!(models[0].eos_token_ids, served.service.tokenizer.eos_token_ids());
     let channel = Channel::from_shared(served.grpc_url.clone()).unwrap().connect().await.unwrap();
     let mut health = HealthClient::new(channel);
     let service = "bedplate.inference.v1.Inference".to_owned();

@@ -158,7 +158,8 @@ async fn a_panic_of_the_engine_answers_everybody_and_turns_health_bad() {
         prompt: vec![u32::MAX],
         max_tokens: 1,
         sampling: SamplingParams::default(),
-        stop: Vec::new(),
+        stop_token_ids: Vec::new(),
+        text: Default::default(),
         top_logprobs: None,
         ignore_eos: false,
     };

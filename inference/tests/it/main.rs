@@ -20,5 +20,7 @@ mod openai_client;
 mod process;
 mod queue;
 mod reporting;
+mod request_fields;
+mod request_options;
 mod smollm2;
 mod traces;
