@@ -11,7 +11,7 @@ use Endpoint::{Chat, Completions, Detokenize, Tokenize};
 use Treatment::{Harmless, Honoured, Refused};
 
 /// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `/v1/chat/completions`.
     Chat,

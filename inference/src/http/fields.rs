@@ -3,6 +3,8 @@
 //!
 //! Owns the header that names them. What a field does is not its business.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use axum::{
     http::{HeaderName, HeaderValue},
     response::{IntoResponse, Response},
@@ -21,7 +23,7 @@ pub const IGNORED_FIELDS: HeaderName = HeaderName::from_static("bedplate-ignored
 const MAX_NAMES: usize = 16;
 const MAX_NAME_LEN: usize = 64;
 
-/// Fields of a request that no row of the table knows.
+/// Fields of a request that no row of the table knows, as many as are named.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ignored(Vec<String>);
 
@@ -44,6 +46,12 @@ pub fn check(body: &JsonBody, endpoint: Endpoint) -> Result<Ignored, ApiError> {
     Ok(Ignored(ignored))
 }
 
+/// The table by endpoint and name: a request may have a million fields.
+static ROWS: LazyLock<HashMap<(Endpoint, &str), &RequestField>> = LazyLock::new(|| {
+    let keyed = |row: &'static RequestField| row.endpoints.iter().map(move |&endpoint| ((endpoint, row.name), row));
+    REQUEST_FIELDS.iter().flat_map(keyed).collect()
+});
+
 /// Looks `name` up, which stands at `place` of the request.
 fn judge(
     endpoint: Endpoint,
@@ -52,12 +60,11 @@ fn judge(
     value: &Value,
     ignored: &mut Vec<String>,
 ) -> Result<(), ApiError> {
-    let row = REQUEST_FIELDS.iter().find(|row| row.name == name && row.endpoints.contains(&endpoint));
-    match row.map(|row| (row, row.treatment)) {
+    match ROWS.get(&(endpoint, name)).map(|row| (row, row.treatment)) {
         Some((row, Treatment::Refused(defaults))) if !is_default(value, defaults) => Err(refusal(row, place)),
         Some(_) => Ok(()),
         None => {
-            if !value.is_null() && !ignored.iter().any(|known| known == name) {
+            if !value.is_null() && ignored.len() < MAX_NAMES && !ignored.iter().any(|known| known == name) {
                 ignored.push(name.to_owned());
             }
             Ok(())
@@ -98,7 +105,7 @@ impl Ignored {
     /// The response, with the header if any field was ignored.
     pub fn noted_on(&self, response: impl IntoResponse) -> Response {
         let mut response = response.into_response();
-        let names: Vec<String> = self.0.iter().take(MAX_NAMES).map(|name| printable(name)).collect();
+        let names: Vec<String> = self.0.iter().map(|name| printable(name)).collect();
         if let Some(value) = HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty()) {
             response.headers_mut().insert(IGNORED_FIELDS, value);
         }

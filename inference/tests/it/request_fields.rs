@@ -103,6 +103,11 @@ async fn fields_that_nobody_documents_are_named_in_a_header() {
         let reply = served.api.post(endpoint.path(), body).await;
         assert_eq!((reply.status, &reply.headers[IGNORED]), (200, &"no_such_field, tempreature".parse().unwrap()));
     }
+    let mut many = good(Endpoint::Completions);
+    let unknown = (0..100_000).map(|number| (format!("field_{number:06}"), json!(1)));
+    many.as_object_mut().unwrap().extend(unknown);
+    let reply = served.api.post(Endpoint::Completions.path(), many).await;
+    assert_eq!(reply.headers[IGNORED].to_str().unwrap().split(", ").count(), 16, "a header has its bounds");
     let mut body = good(Endpoint::Chat);
     body["no_such_field"] = Value::Null;
     body["messages"][0]["prefix"] = true.into();
