@@ -73,10 +73,11 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The answer whose tokens arrive on `tokens`; once `cut_off` is cancelled it ends with an error.
+    /// The answer whose tokens arrive on `tokens` and are turned into text by `decode`, which goes on from the prompt. Once
+    /// `cut_off` is cancelled it ends with an error.
     pub fn new(
         tokens: mpsc::Receiver<Delivery>,
-        tokenizer: Arc<Tokenizer>,
+        decode: DecodeStream<Arc<Tokenizer>>,
         text: TextOptions,
         prompt_tokens: usize,
         times: RequestTimes,
@@ -85,7 +86,7 @@ impl Generation {
         Self {
             tokens,
             cut_off: Box::pin(cut_off.cancelled_owned()),
-            decode: Some(DecodeStream::new(tokenizer, !text.keep_special_tokens)),
+            decode: Some(decode),
             stop: StopMatcher::new(text.stop, text.include_stop),
             min_tokens: text.min_tokens,
             include_stop: text.include_stop,

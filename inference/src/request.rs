@@ -24,6 +24,8 @@ pub const MAX_CHOICES: u64 = 128;
 /// Most stop strings: each is searched for in every piece of text. OpenAI allows 4, but harnesses such as lm-eval send
 /// all that a task has.
 pub const MAX_STOP_STRINGS: usize = 32;
+/// Most bytes of all stop strings together: each answer to the request holds them several times over.
+pub const MAX_STOP_BYTES: usize = 64 << 10;
 /// Most alternatives per position, OpenAI's own limit.
 pub const MAX_TOP_LOGPROBS: u64 = 20;
 
@@ -285,6 +287,11 @@ impl GenerationOptions {
         };
         if stop.len() > MAX_STOP_STRINGS {
             let message = format!("stop has {} strings, but at most {MAX_STOP_STRINGS} are allowed", stop.len());
+            return Err(ApiError::invalid("stop", message));
+        }
+        let bytes: usize = stop.iter().map(String::len).sum();
+        if bytes > MAX_STOP_BYTES {
+            let message = format!("stop has {bytes} bytes, but at most {MAX_STOP_BYTES} are allowed");
             return Err(ApiError::invalid("stop", message));
         }
         if stop.iter().any(String::is_empty) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bedplate_tokenizer::{ChatMessage, ChatTemplateError, RenderOptions, Tokenizer};
+use bedplate_tokenizer::{ChatMessage, ChatTemplateError, DecodeStream, RenderOptions, Tokenizer};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -181,6 +181,7 @@ impl Service {
 
     fn generate_one(&self, request: GenerateRequest) -> Result<Generation, ApiError> {
         let (prompt_tokens, text) = (request.prompt.len(), request.text.clone());
+        let decode = DecodeStream::after(self.tokenizer.clone(), &request.prompt, !text.keep_special_tokens);
         let tokens = self.engine.submit(request).inspect_err(|error| {
             if matches!(error, ApiError::QueueFull { .. }) {
                 self.metrics.rejected(Rejection::QueueFull);
@@ -188,7 +189,7 @@ impl Service {
         })?;
         let times = RequestTimes::start(self.metrics.clone(), prompt_tokens);
         let cut_off = self.cut_off.clone();
-        Ok(Generation::new(tokens, self.tokenizer.clone(), text, prompt_tokens, times, cut_off))
+        Ok(Generation::new(tokens, decode, text, prompt_tokens, times, cut_off))
     }
 }
 

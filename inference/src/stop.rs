@@ -1,6 +1,7 @@
 //! Cuts an answer where a stop string begins, however the string is spread over pieces of text.
 //!
-//! Pure. Never lets out text that might still turn out to be the beginning of a stop string.
+//! Pure. Never lets out text that might still turn out to be the beginning of a stop string. Looks at each byte once,
+//! however long the strings are.
 
 #[cfg(test)]
 mod tests;
@@ -8,7 +9,7 @@ mod tests;
 /// Looks for stop strings in text that arrives in pieces.
 #[derive(Debug)]
 pub struct StopMatcher {
-    stops: Vec<String>,
+    stops: Vec<Stop>,
     keeps_stop: bool,
     held: String,
 }
@@ -25,21 +26,24 @@ pub struct Matched {
 impl StopMatcher {
     /// A matcher for `stops`, none of them empty. With `keeps_stop`, the string that ends the answer is its last part.
     pub fn new(stops: Vec<String>, keeps_stop: bool) -> Self {
-        Self { stops, keeps_stop, held: String::new() }
+        Self { stops: stops.into_iter().map(Stop::new).collect(), keeps_stop, held: String::new() }
     }
 
     /// Takes the next piece. The stop string that is complete first wins, so the cut does not depend on the pieces.
     pub fn push(&mut self, piece: &str) -> Matched {
+        let before = self.held.len();
         self.held.push_str(piece);
-        let found = |stop: &String| self.held.find(stop.as_str()).map(|start| (start + stop.len(), start));
-        if let Some((end, start)) = self.stops.iter().filter_map(found).min() {
-            let text = self.held[..if self.keeps_stop { end } else { start }].to_owned();
-            self.held.clear();
-            return Matched { text, stopped: true };
+        for (index, byte) in piece.bytes().enumerate() {
+            // Of those that are complete with the same byte, the longest begins first.
+            let complete = self.stops.iter_mut().filter_map(|stop| stop.take(byte)).max();
+            if let Some(len) = complete {
+                let end = before + index + 1;
+                self.held.truncate(if self.keeps_stop { end } else { end - len });
+                return Matched { text: std::mem::take(&mut self.held), stopped: true };
+            }
         }
-        let certain = self.certain_len();
-        let text = self.held[..certain].to_owned();
-        self.held.drain(..certain);
+        let begun = self.stops.iter().map(|stop| stop.begun).max().unwrap_or(0);
+        let text = self.held.drain(..self.held.len() - begun).collect();
         Matched { text, stopped: false }
     }
 
@@ -47,11 +51,39 @@ impl StopMatcher {
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
+}
 
-    /// Bytes before the first place where a stop string may have begun.
-    fn certain_len(&self) -> usize {
-        let mut places = self.held.char_indices().map(|(place, _)| place);
-        let begins = |place: &usize| self.stops.iter().any(|stop| stop.starts_with(&self.held[*place..]));
-        places.find(begins).unwrap_or(self.held.len())
+/// A stop string and how much of it the text ends with (Knuth, Morris and Pratt 1977).
+#[derive(Debug)]
+struct Stop {
+    bytes: Vec<u8>,
+    /// For each beginning of the string, by its last byte: length of the longest shorter beginning that it ends with.
+    borders: Vec<usize>,
+    /// Bytes of the string that the text ends with.
+    begun: usize,
+}
+
+impl Stop {
+    fn new(text: String) -> Self {
+        let mut stop = Self { borders: vec![0; text.len()], bytes: text.into_bytes(), begun: 0 };
+        for index in 1..stop.bytes.len() {
+            stop.follow(stop.bytes[index]);
+            stop.borders[index] = stop.begun;
+        }
+        stop.begun = 0;
+        stop
+    }
+
+    /// Takes the next byte of the text, and gives the string's length where that completes it.
+    fn take(&mut self, byte: u8) -> Option<usize> {
+        self.follow(byte);
+        (self.begun == self.bytes.len()).then_some(self.begun)
+    }
+
+    fn follow(&mut self, byte: u8) {
+        while self.begun > 0 && self.bytes.get(self.begun) != Some(&byte) {
+            self.begun = self.borders[self.begun - 1];
+        }
+        self.begun += usize::from(self.bytes[self.begun] == byte);
     }
 }

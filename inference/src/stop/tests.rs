@@ -50,6 +50,17 @@ fn a_stop_string_that_is_kept_is_the_end_of_the_text() {
     assert_eq!(matcher.push("NDz"), Matched { text: "END".into(), stopped: true });
 }
 
+#[test]
+fn a_long_stop_string_that_nearly_comes_costs_no_more_than_its_text() {
+    let begun = "a".repeat(200_000);
+    let mut matcher = StopMatcher::new(vec![format!("{begun}b")], false);
+    // Compared from each place anew, this would be 20 billion comparisons.
+    for _ in 0..400_000 {
+        assert!(!matcher.push("a").stopped);
+    }
+    assert_eq!(matcher.push("b"), Matched { text: String::new(), stopped: true });
+}
+
 proptest! {
     #[test]
     fn the_cut_does_not_depend_on_the_pieces(

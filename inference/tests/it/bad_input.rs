@@ -40,6 +40,7 @@ fn rows() -> Vec<(&'static str, Value, &'static str)> {
         (CHAT, json!({ "stop": vec!["a"; 33] }), "stop"),
         (CHAT, json!({ "stop": "" }), "stop"),
         (CHAT, json!({ "stop": 3 }), "stop"),
+        (CHAT, json!({ "stop": "x".repeat((64 << 10) + 1) }), "stop"),
         (CHAT, json!({ "presence_penalty": 3 }), "presence_penalty"),
         (CHAT, json!({ "frequency_penalty": -3 }), "frequency_penalty"),
         (CHAT, json!({ "repetition_penalty": 0 }), "repetition_penalty"),

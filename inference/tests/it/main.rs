@@ -7,6 +7,7 @@ mod batching;
 mod chat;
 mod completions;
 mod coverage;
+mod first_space;
 mod fixture;
 mod grpc;
 mod hub;
