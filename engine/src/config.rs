@@ -1,8 +1,11 @@
 //! The shape of a LLaMA-style decoder, in the names of Hugging Face's `config.json`.
 //!
-//! Owns reading, writing and validating it. Knows nothing of weights or arithmetic.
+//! Owns writing and validating it; `hub` reads what tools write. Knows nothing of weights or arithmetic.
+
+mod hub;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 /// Why a config cannot be used: the field and the remedy.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -41,7 +44,7 @@ impl TokenIds {
 
 /// Shape of a LLaMA-style decoder. Read and written as Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "HubConfig")]
+#[serde(try_from = "Map<String, Value>")]
 pub struct ModelConfig {
     /// Class names of the model; `LlamaForCausalLM`.
     pub architectures: Vec<String>,
@@ -79,7 +82,7 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// Rotary scaling; must be absent or of type `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rope_scaling: Option<serde_json::Value>,
+    pub rope_scaling: Option<Value>,
     /// Token that begins a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bos_token_id: Option<u32>,
@@ -91,71 +94,11 @@ pub struct ModelConfig {
     pub dtype: Option<String>,
 }
 
-/// `config.json` as found on the hub: fields may be absent and mean their Hugging Face defaults.
-#[derive(Deserialize)]
-struct HubConfig {
-    architectures: Option<Vec<String>>,
-    model_type: Option<String>,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    vocab_size: usize,
-    max_position_embeddings: Option<usize>,
-    rope_theta: Option<f64>,
-    rope_parameters: Option<RopeParameters>,
-    rms_norm_eps: Option<f64>,
-    tie_word_embeddings: Option<bool>,
-    initializer_range: Option<f64>,
-    hidden_act: Option<String>,
-    attention_bias: Option<bool>,
-    mlp_bias: Option<bool>,
-    rope_scaling: Option<serde_json::Value>,
-    bos_token_id: Option<u32>,
-    eos_token_id: Option<TokenIds>,
-    #[serde(alias = "dtype")]
-    torch_dtype: Option<String>,
-}
+impl TryFrom<Map<String, Value>> for ModelConfig {
+    type Error = ConfigError;
 
-/// Where transformers 5 writes the rotary base.
-#[derive(Deserialize)]
-struct RopeParameters {
-    rope_theta: Option<f64>,
-    rope_type: Option<String>,
-}
-
-impl From<HubConfig> for ModelConfig {
-    fn from(hub: HubConfig) -> Self {
-        let (theta, scaled) = match hub.rope_parameters {
-            Some(rope) => (rope.rope_theta, rope.rope_type.filter(|kind| kind != "default")),
-            None => (None, None),
-        };
-        let scaling = scaled.map(|kind| serde_json::json!({ "rope_type": kind }));
-        Self {
-            architectures: hub.architectures.unwrap_or_else(|| vec![ARCHITECTURE.to_owned()]),
-            model_type: hub.model_type.unwrap_or_else(|| MODEL_TYPE.to_owned()),
-            hidden_size: hub.hidden_size,
-            intermediate_size: hub.intermediate_size,
-            num_hidden_layers: hub.num_hidden_layers,
-            num_attention_heads: hub.num_attention_heads,
-            num_key_value_heads: hub.num_key_value_heads.unwrap_or(hub.num_attention_heads),
-            head_dim: hub.head_dim.unwrap_or(hub.hidden_size / hub.num_attention_heads.max(1)),
-            vocab_size: hub.vocab_size,
-            max_position_embeddings: hub.max_position_embeddings.unwrap_or(2048),
-            rope_theta: hub.rope_theta.or(theta).unwrap_or(10_000.0),
-            rms_norm_eps: hub.rms_norm_eps.unwrap_or(1e-6),
-            tie_word_embeddings: hub.tie_word_embeddings.unwrap_or(false),
-            initializer_range: hub.initializer_range.unwrap_or(0.02),
-            hidden_act: hub.hidden_act.unwrap_or_else(|| HIDDEN_ACT.to_owned()),
-            attention_bias: hub.attention_bias.unwrap_or(false),
-            mlp_bias: hub.mlp_bias.unwrap_or(false),
-            rope_scaling: hub.rope_scaling.filter(|value| !value.is_null()).or(scaling),
-            bos_token_id: hub.bos_token_id,
-            eos_token_id: hub.eos_token_id,
-            dtype: hub.torch_dtype,
-        }
+    fn try_from(config: Map<String, Value>) -> Result<Self, ConfigError> {
+        hub::read(&config)
     }
 }
 
@@ -193,6 +136,15 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
+    /// The content of a `config.json`: with the rotary base both where transformers 5 looks for it and where all before did.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut config)) = serde_json::to_value(self) else { unreachable!("a config is an object") };
+        if self.rope_scaling.is_none() {
+            config.insert("rope_parameters".to_owned(), json!({"rope_theta": self.rope_theta, "rope_type": "default"}));
+        }
+        config
+    }
+
     /// Width of all query heads together.
     pub fn q_size(&self) -> usize {
         self.num_attention_heads * self.head_dim
@@ -292,6 +244,9 @@ impl ModelConfig {
             let problem = format!("is {:?}", self.architectures);
             return Err(invalid("architectures", problem, "use a model of the class LlamaForCausalLM"));
         }
+        if self.model_type != MODEL_TYPE {
+            return Err(invalid("model_type", format!("is {:?}", self.model_type), "use a model of the type llama"));
+        }
         if self.hidden_act != HIDDEN_ACT {
             return Err(invalid("hidden_act", format!("is {:?}", self.hidden_act), "use a model with silu"));
         }
@@ -348,29 +303,12 @@ mod tests {
         assert!(refusal(|c| c.rope_theta = f64::NAN).starts_with("rope_theta is NaN"));
         assert!(refusal(|c| c.rms_norm_eps = -1.0).starts_with("rms_norm_eps is -1"));
         assert!(refusal(|c| c.hidden_act = "gelu".to_owned()).starts_with("hidden_act is \"gelu\""));
+        assert!(refusal(|c| c.model_type = "mistral".to_owned()).starts_with("model_type is \"mistral\""));
         assert!(refusal(|c| c.architectures = vec!["Bert".to_owned()]).starts_with("architectures is"));
         assert!(
             refusal(|c| c.rope_scaling = Some(serde_json::json!({"rope_type": "yarn"}))).starts_with("rope_scaling is")
         );
         assert!(refusal(|c| c.attention_bias = true).starts_with("attention_bias is true"));
         assert!(refusal(|c| c.vocab_size = 1 << 30).starts_with("vocab_size is 1073741824"));
-    }
-
-    #[test]
-    fn a_hub_config_reads_with_its_defaults() {
-        let text = r#"{"architectures":["LlamaForCausalLM"],"hidden_size":576,"intermediate_size":1536,
-            "num_hidden_layers":30,"num_attention_heads":9,"num_key_value_heads":3,"vocab_size":49152,
-            "rope_parameters":{"rope_theta":100000.0,"rope_type":"default"},"eos_token_id":[1,2],"use_cache":true}"#;
-        let config: ModelConfig = serde_json::from_str(text).unwrap();
-        assert_eq!(config.validate(), Ok(()));
-        assert_eq!((config.head_dim, config.rope_theta, config.rms_norm_eps), (64, 100_000.0, 1e-6));
-        assert_eq!(config.eos_token_id.as_ref().unwrap().to_vec(), [1, 2]);
-    }
-
-    #[test]
-    fn writing_and_reading_gives_the_same_config() {
-        let config = ModelConfig { eos_token_id: Some(TokenIds::One(7)), ..ModelConfig::default() };
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), config);
     }
 }

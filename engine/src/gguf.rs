@@ -8,6 +8,7 @@
 mod cursor;
 mod metadata;
 mod tensor;
+mod tensor_type;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-use crate::quant::Format;
 use cursor::Cursor;
 pub use metadata::{Array, Metadata, Value};
 pub use tensor::TensorInfo;
+pub use tensor_type::TensorType;
 pub use vocabulary::Vocabulary;
+pub(crate) use vocabulary::special_id;
 
 const MAGIC: &[u8; 4] = b"GGUF";
 /// Alignment of the data section where the file does not say (`general.alignment`).
@@ -37,8 +39,10 @@ pub enum GgufError {
     Open { path: PathBuf, source: std::io::Error },
     #[error("not a GGUF file: it does not start with the letters GGUF")]
     Magic,
-    #[error("GGUF version {0} is not supported (versions 2 and 3, little-endian, are)")]
+    #[error("GGUF version {0} is not supported (2 and 3 are); convert the model again, or use a newer Bedplate")]
     Version(u32),
+    #[error("a big-endian GGUF file is not supported; convert the model as little-endian (without --bigendian)")]
+    BigEndian,
     #[error("truncated: {what} needs {needed} bytes at offset {offset}, the file has {available} left")]
     Truncated { what: &'static str, offset: usize, needed: u64, available: usize },
     #[error("{what} count {count} is absurd (at most {limit})")]
@@ -53,14 +57,38 @@ pub enum GgufError {
     MissingKey(String),
     #[error("metadata key {key:?} is not {expected}")]
     WrongType { key: String, expected: &'static str },
+    #[error("metadata key {key:?} is {what}, which is not supported; convert the model again")]
+    Unreadable { key: String, what: &'static str },
+    #[error(
+        "metadata key {key:?} differs from layer to layer, which is not supported; use a model whose layers are alike"
+    )]
+    PerLayer { key: String },
     #[error("tensor {0:?} appears twice")]
     DuplicateTensor(String),
+    #[error(
+        "tensor {name:?} is {kind}, which is not supported; convert the model to F32, F16, BF16, Q8_0, Q4_0 or Q4_1"
+    )]
+    TensorType { name: String, kind: TensorType },
     #[error("tensor {name:?}: {reason}")]
     Tensor { name: String, reason: String },
     #[error("tensors {first:?} and {second:?} overlap")]
     Overlap { first: String, second: String },
     #[error("tensor {0:?} is missing")]
     MissingTensor(String),
+}
+
+impl GgufError {
+    /// Whether the file's bytes are damaged, rather than unreadable for this process or of a kind that is not supported.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Version(_) | Self::BigEndian | Self::TensorType { .. } => false,
+            Self::MissingKey(_) | Self::WrongType { .. } | Self::Unreadable { .. } | Self::PerLayer { .. } => false,
+            Self::MissingTensor(_) => false,
+            Self::Magic | Self::Truncated { .. } | Self::Count { .. } | Self::Utf8 { .. } => true,
+            Self::ValueType { .. } | Self::DuplicateKey(_) | Self::DuplicateTensor(_) => true,
+            Self::Tensor { .. } | Self::Overlap { .. } => true,
+        }
+    }
 }
 
 /// An open GGUF file: parsed header over mapped (or owned) bytes.
@@ -106,8 +134,10 @@ impl GgufFile {
             return Err(GgufError::Magic);
         }
         let version = cursor.u32("version")?;
-        if !(2..=3).contains(&version) {
-            return Err(GgufError::Version(version));
+        match version {
+            2..=3 => {}
+            _ if (1..=3).contains(&version.swap_bytes()) => return Err(GgufError::BigEndian),
+            _ => return Err(GgufError::Version(version)),
         }
         let tensor_count = cursor.count("tensor", MAX_ENTRIES)?;
         let metadata_count = cursor.count("metadata", MAX_ENTRIES)?;
@@ -132,9 +162,10 @@ impl GgufFile {
         self.tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok().map(|i| &self.tensors[i])
     }
 
-    /// The tensor `name` and its bytes, rows one after another as stored.
+    /// The tensor `name` and its bytes, rows one after another as stored. Refuses one of a type that is not computed.
     pub fn tensor(&self, name: &str) -> Result<(&TensorInfo, &[u8]), GgufError> {
         let info = self.find(name).ok_or_else(|| GgufError::MissingTensor(name.into()))?;
+        info.format()?;
         let start = self.data_start + info.offset as usize;
         Ok((info, &self.bytes.as_slice()[start..start + info.num_bytes as usize]))
     }
@@ -152,24 +183,4 @@ fn alignment(metadata: &Metadata) -> Result<u64, GgufError> {
         return Err(GgufError::WrongType { key: key.into(), expected: "a power of two up to 65536" });
     }
     Ok(alignment)
-}
-
-/// The storage format behind a GGUF tensor type number, or the type's name where it is known but not supported.
-pub(crate) fn format_of(kind: u32) -> Result<Format, String> {
-    Ok(match kind {
-        0 => Format::F32,
-        1 => Format::F16,
-        2 => Format::Q4_0,
-        3 => Format::Q4_1,
-        8 => Format::Q8_0,
-        30 => Format::BF16,
-        other => return Err(unsupported(other)),
-    })
-}
-
-fn unsupported(kind: u32) -> String {
-    let known =
-        [(6, "Q5_0"), (7, "Q5_1"), (9, "Q8_1"), (10, "Q2_K"), (11, "Q3_K"), (12, "Q4_K"), (13, "Q5_K"), (14, "Q6_K")];
-    let name = known.iter().find(|(number, _)| *number == kind).map_or("unknown", |(_, name)| name);
-    format!("type {kind} ({name}) is not supported; convert the model to F32, F16, BF16, Q8_0, Q4_0 or Q4_1")
 }

@@ -1,7 +1,8 @@
 //! A model in Hugging Face's layout: `config.json` beside one `model.safetensors` or an index over several.
 //!
-//! Owns which file holds which tensor. Leaves the meaning of `config.json` to the models and the tokenizer's files to
-//! the tokenizer.
+//! Owns which file holds which tensor; `llama` reads it as a model. Leaves the tokenizer's files to the tokenizer.
+
+mod llama;
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +13,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use llama::FolderConfig;
+
 use crate::{
-    durable,
+    durable, python_json,
     quant::Format,
     safetensors_file::{NamedTensor, SafetensorsError, SafetensorsFile, write_safetensors},
 };
@@ -21,6 +24,19 @@ use crate::{
 const CONFIG_FILE: &str = "config.json";
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
+/// What else a folder may have its weights in: pickles and their indexes are never read, others are other engines'.
+const OTHER_CONTAINERS: [&str; 6] = [
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "consolidated.00.pth",
+    "adapter_model.safetensors",
+    "tf_model.h5",
+    "flax_model.msgpack",
+];
+/// What the causal model's class puts before the base model's names.
+const PREFIX: &str = "model.";
+/// Bytes of each of two tensors that are compared at once.
+const COMPARED_BYTES: usize = 1 << 20;
 /// Bytes of tensors in one file; Hugging Face's own default for new uploads.
 const MAX_SHARD_BYTES: usize = 5_000_000_000;
 
@@ -43,6 +59,37 @@ pub enum ModelFolderError {
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// `config.json` describes no model that this engine computes.
+    #[error("config.json in {}: {problem}", dir.display())]
+    Config {
+        /// The folder.
+        dir: PathBuf,
+        /// The key, what is wrong with it and what to do.
+        problem: String,
+    },
+    /// There is a tensor that would change the arithmetic, and that no operation reads.
+    #[error(
+        "tensor {name} of {} is no part of a LLaMA-style decoder, and the model would compute something else without it; \
+         use a model of the type llama",
+        dir.display()
+    )]
+    Uncomputed {
+        /// The folder.
+        dir: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// The weights are in a format that is not read.
+    #[error(
+        "{} has its weights as {found}, which is not supported; save the model as safetensors (save_pretrained does)",
+        dir.display()
+    )]
+    Container {
+        /// The folder.
+        dir: PathBuf,
+        /// The file.
+        found: &'static str,
     },
     /// The index names a file outside the folder.
     #[error("{} maps {tensor} to {file:?}, which is not a file name in the folder", path.display())]
@@ -87,13 +134,28 @@ pub enum ModelFolderError {
     },
 }
 
+impl ModelFolderError {
+    /// Whether the bytes of a file are damaged, rather than of a kind that is not supported.
+    pub fn is_corruption(&self) -> bool {
+        matches!(self, Self::Weights(source) if source.is_corruption())
+    }
+}
+
 /// An open model folder.
 #[derive(Debug)]
 pub struct ModelFolder {
     dir: PathBuf,
     config: Value,
     files: Vec<SafetensorsFile>,
-    file_of: BTreeMap<String, usize>,
+    places: BTreeMap<String, Place>,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+struct Place {
+    file: usize,
+    /// Its name there.
+    name: String,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -105,11 +167,21 @@ struct Index {
 
 impl ModelFolder {
     /// Reads `config.json` and the header of every weights file; each file's length is checked against its header.
+    ///
+    /// A whole `model.safetensors` wins over an index, which may be left from before; tensors that were saved without the
+    /// prefix `model.` (those of the base model's class) are found with it. Both as in transformers.
     pub fn open(dir: &Path) -> Result<Self, ModelFolderError> {
         let config = read_json(&dir.join(CONFIG_FILE))?;
-        let index = dir.join(INDEX_FILE);
-        let (files, file_of) = if index.exists() { open_sharded(dir, &index)? } else { open_single(dir)? };
-        Ok(Self { dir: dir.to_owned(), config, files, file_of })
+        let (single, index) = (dir.join(SINGLE_FILE), dir.join(INDEX_FILE));
+        let (files, file_of) = match (single.exists(), index.exists()) {
+            (false, true) => open_sharded(dir, &index)?,
+            (false, false) => match OTHER_CONTAINERS.into_iter().find(|name| dir.join(name).exists()) {
+                Some(found) => return Err(ModelFolderError::Container { dir: dir.to_owned(), found }),
+                None => open_single(&single)?,
+            },
+            (true, _) => open_single(&single)?,
+        };
+        Ok(Self { dir: dir.to_owned(), config, files, places: places(file_of) })
     }
 
     /// The content of `config.json`.
@@ -119,53 +191,89 @@ impl ModelFolder {
 
     /// Names of all tensors, sorted.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
-        self.file_of.keys().map(String::as_str)
+        self.places.keys().map(String::as_str)
     }
 
     /// Whether a tensor is there (a tied head is usually not).
     pub fn contains(&self, name: &str) -> bool {
-        self.file_of.contains_key(name)
+        self.places.contains_key(name)
     }
 
     /// Reads a tensor of the given shape, converted to f32, row-major.
     pub fn read_f32(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), ModelFolderError> {
-        let file = self.file_with(name, shape)?;
-        Ok(self.files[file].read_f32(name, out)?)
+        self.check(name, shape)?;
+        let Place { file, name } = &self.places[name];
+        Ok(self.files[*file].read_f32(name, out)?)
     }
 
     /// Reads a tensor of the given shape in the format it is stored in, row-major.
     pub fn read_stored(&mut self, name: &str, shape: &[usize]) -> Result<(Format, Vec<u8>), ModelFolderError> {
-        let file = self.file_with(name, shape)?;
-        Ok((self.files[file].stored_format(name)?, self.files[file].read_raw(name)?.1))
+        let format = self.stored_format(name, shape)?;
+        let Place { file, name } = &self.places[name];
+        Ok((format, self.files[*file].read_raw(name)?))
     }
 
     /// The format that a tensor of the given shape is stored in.
     pub fn stored_format(&self, name: &str, shape: &[usize]) -> Result<Format, ModelFolderError> {
-        Ok(self.files[self.file_with(name, shape)?].stored_format(name)?)
+        self.check(name, shape)?;
+        let Place { file, name } = &self.places[name];
+        Ok(self.files[*file].stored_format(name)?)
     }
 
-    /// Number of the file that holds `name`, which has the given shape.
-    fn file_with(&self, name: &str, shape: &[usize]) -> Result<usize, ModelFolderError> {
-        let missing = || ModelFolderError::MissingTensor { dir: self.dir.clone(), name: name.to_owned() };
-        let file = *self.file_of.get(name).ok_or_else(missing)?;
-        let found = self.files[file].shape(name).ok_or_else(missing)?;
-        if found != shape {
-            return Err(ModelFolderError::Shape {
+    /// Whether two tensors of one shape hold the same numbers.
+    fn same_content(&mut self, one: &str, other: &str, shape: &[usize]) -> Result<bool, ModelFolderError> {
+        if self.stored_format(one, shape)? != self.stored_format(other, shape)? {
+            let mut values = [vec![0.0; shape.iter().product()], vec![0.0; shape.iter().product()]];
+            self.read_f32(one, shape, &mut values[0])?;
+            self.read_f32(other, shape, &mut values[1])?;
+            return Ok(values[0] == values[1]);
+        }
+        let (one, other) = (&self.places[one], &self.places[other]);
+        let num_bytes = self.files[one.file].num_bytes(&one.name)?;
+        let mut parts = [vec![0; COMPARED_BYTES], vec![0; COMPARED_BYTES]];
+        for offset in (0..num_bytes).step_by(COMPARED_BYTES) {
+            let len = (num_bytes - offset).min(COMPARED_BYTES as u64) as usize;
+            for (place, part) in [one, other].into_iter().zip(&mut parts) {
+                self.files[place.file].read_part(&place.name, offset, &mut part[..len])?;
+            }
+            if parts[0][..len] != parts[1][..len] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses a tensor that is not there or has another shape.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelFolderError> {
+        let found = self.places.get(name).and_then(|place| self.files[place.file].shape(&place.name));
+        match found {
+            None => Err(ModelFolderError::MissingTensor { dir: self.dir.clone(), name: name.to_owned() }),
+            Some(found) if found != shape => Err(ModelFolderError::Shape {
                 dir: self.dir.clone(),
                 name: name.to_owned(),
                 expected: shape.to_vec(),
                 found: found.to_vec(),
-            });
+            }),
+            Some(_) => Ok(()),
         }
-        Ok(file)
     }
+}
+
+/// Tensors under their names in the causal model's class.
+fn places(file_of: BTreeMap<String, usize>) -> BTreeMap<String, Place> {
+    let is_base_model = file_of.contains_key("embed_tokens.weight");
+    let place = |(name, file): (String, usize)| {
+        let prefixed = is_base_model && !name.starts_with(PREFIX) && !name.starts_with("lm_head.");
+        (if prefixed { format!("{PREFIX}{name}") } else { name.clone() }, Place { file, name })
+    };
+    file_of.into_iter().map(place).collect()
 }
 
 type OpenFiles = (Vec<SafetensorsFile>, BTreeMap<String, usize>);
 
-fn open_single(dir: &Path) -> Result<OpenFiles, ModelFolderError> {
-    let file = SafetensorsFile::open(&dir.join(SINGLE_FILE))?;
-    let file_of = file.tensors().map(|(name, _, _)| (name.to_owned(), 0)).collect();
+fn open_single(path: &Path) -> Result<OpenFiles, ModelFolderError> {
+    let file = SafetensorsFile::open(path)?;
+    let file_of = file.names().map(|name| (name.to_owned(), 0)).collect();
     Ok((vec![file], file_of))
 }
 
@@ -194,7 +302,7 @@ fn open_sharded(dir: &Path, index_path: &Path) -> Result<OpenFiles, ModelFolderE
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelFolderError> {
     let bytes = fs::read(path).map_err(|source| ModelFolderError::ReadFile { path: path.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|source| ModelFolderError::ParseFile { path: path.to_owned(), source })
+    python_json::from_slice(&bytes).map_err(|source| ModelFolderError::ParseFile { path: path.to_owned(), source })
 }
 
 /// Writes a model folder whole: built beside its place, flushed, then renamed over it.

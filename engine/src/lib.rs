@@ -19,6 +19,7 @@ pub mod layout;
 mod mmap;
 pub mod optimizer;
 pub mod params;
+pub mod python_json;
 pub mod quant;
 pub mod safetensors_file;
 pub mod schedule;

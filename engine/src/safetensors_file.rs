@@ -3,6 +3,8 @@
 //! Owns the byte layout and the conversion to f32. Never holds more than one tensor, and never maps the file: a
 //! truncated or shrinking file is an error here, not a signal.
 
+mod header;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
@@ -17,6 +19,7 @@ use safetensors::{
 };
 
 use crate::quant::Format;
+use header::Entry;
 
 /// Largest header read, in bytes; the format's own reference reader has the same bound.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -53,6 +56,12 @@ pub enum SafetensorsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// git-lfs left a note in the place of the file.
+    #[error("{} is a Git LFS pointer in the place of the file; fetch the file itself with git lfs pull", path.display())]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is shorter or longer than its header says.
     #[error("{} holds {found} bytes but its header describes {expected}; it was cut short or overwritten, fetch it again", path.display())]
     Length {
@@ -71,15 +80,19 @@ pub enum SafetensorsError {
         /// The tensor.
         name: String,
     },
-    /// A tensor in a number format that cannot become f32.
-    #[error("tensor {name} of {} is {dtype:?}; F32, F16 and BF16 can be read", path.display())]
+    /// A tensor in a number format that this engine does not read.
+    #[error(
+        "tensor {name} of {} is {dtype}, which is not supported: F32, F16 and BF16 are; save the model in one of them \
+         (from before it was quantised, if it was), or use its GGUF file",
+        path.display()
+    )]
     Dtype {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Its format.
-        dtype: Dtype,
+        /// Its format, in the file's words.
+        dtype: String,
     },
     /// A tensor of another size than the caller's buffer.
     #[error("tensor {name} of {} has {found} elements where {expected} are needed", path.display())]
@@ -95,13 +108,20 @@ pub enum SafetensorsError {
     },
 }
 
+impl SafetensorsError {
+    /// Whether the file's bytes are damaged, rather than unreadable for this process or of a kind that is not supported.
+    pub fn is_corruption(&self) -> bool {
+        matches!(self, Self::Header { .. } | Self::Length { .. })
+    }
+}
+
 /// An open file whose header holds together and whose length agrees with it.
 #[derive(Debug)]
 pub struct SafetensorsFile {
     path: PathBuf,
     file: File,
     data_start: u64,
-    tensors: BTreeMap<String, TensorInfo>,
+    tensors: BTreeMap<String, Entry>,
 }
 
 impl SafetensorsFile {
@@ -116,6 +136,9 @@ impl SafetensorsFile {
         }
         let mut length = [0u8; LENGTH_BYTES as usize];
         file.read_exact(&mut length).map_err(read)?;
+        if length == header::LFS_POINTER[..length.len()] {
+            return Err(SafetensorsError::LfsPointer { path: path.to_owned() });
+        }
         let header_bytes = u64::from_le_bytes(length);
         if header_bytes > MAX_HEADER_BYTES {
             return Err(header(format!("its header claims {header_bytes} bytes")));
@@ -126,18 +149,17 @@ impl SafetensorsFile {
         }
         let mut json = vec![0u8; header_bytes as usize];
         file.read_exact(&mut json).map_err(read)?;
-        let metadata: Metadata = serde_json::from_slice(&json).map_err(|error| header(error.to_string()))?;
-        let expected = data_start + metadata.data_len() as u64;
+        let (tensors, data_len) = header::parse(&json).map_err(header)?;
+        let expected = data_start + data_len;
         if expected != found {
             return Err(SafetensorsError::Length { path: path.to_owned(), expected, found });
         }
-        let tensors = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         Ok(Self { path: path.to_owned(), file, data_start, tensors })
     }
 
-    /// Names, formats and shapes, in the order of the names.
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, Dtype, &[usize])> {
-        self.tensors.iter().map(|(name, info)| (name.as_str(), info.dtype, info.shape.as_slice()))
+    /// Names of the tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     /// Shape of a tensor, if it is there.
@@ -145,37 +167,47 @@ impl SafetensorsFile {
         self.tensors.get(name).map(|info| info.shape.as_slice())
     }
 
-    /// Format and raw little-endian bytes of a tensor, row-major.
-    pub fn read_raw(&mut self, name: &str) -> Result<(Dtype, Vec<u8>), SafetensorsError> {
-        let info = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| SafetensorsError::Missing { path: self.path.clone(), name: name.to_owned() })?;
-        let (start, end) = info.data_offsets;
-        let dtype = info.dtype;
-        let mut bytes = vec![0u8; end - start];
+    /// Raw little-endian bytes of a tensor, row-major.
+    pub fn read_raw(&mut self, name: &str) -> Result<Vec<u8>, SafetensorsError> {
+        let mut bytes = vec![0u8; self.num_bytes(name)? as usize];
+        self.read_part(name, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Bytes that a tensor takes.
+    pub fn num_bytes(&self, name: &str) -> Result<u64, SafetensorsError> {
+        let (start, end) = self.entry(name)?.offsets;
+        Ok(end - start)
+    }
+
+    /// Reads raw bytes of a tensor from `offset` on, which are there.
+    pub(crate) fn read_part(&mut self, name: &str, offset: u64, out: &mut [u8]) -> Result<(), SafetensorsError> {
+        let start = self.data_start + self.entry(name)?.offsets.0 + offset;
         let read = |source| SafetensorsError::Read { path: self.path.clone(), source };
-        self.file.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(read)?;
-        self.file.read_exact(&mut bytes).map_err(read)?;
-        Ok((dtype, bytes))
+        self.file.seek(SeekFrom::Start(start)).map_err(read)?;
+        self.file.read_exact(out).map_err(read)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, SafetensorsError> {
+        let missing = || SafetensorsError::Missing { path: self.path.clone(), name: name.to_owned() };
+        self.tensors.get(name).ok_or_else(missing)
     }
 
     /// The format of a tensor of F32, F16 or BF16.
     pub fn stored_format(&self, name: &str) -> Result<Format, SafetensorsError> {
-        let info = self.tensors.get(name);
-        let info = info.ok_or_else(|| SafetensorsError::Missing { path: self.path.clone(), name: name.to_owned() })?;
-        match info.dtype {
-            Dtype::F32 => Ok(Format::F32),
-            Dtype::F16 => Ok(Format::F16),
-            Dtype::BF16 => Ok(Format::BF16),
-            dtype => Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype }),
+        let dtype = &self.entry(name)?.dtype;
+        match dtype.as_str() {
+            "F32" => Ok(Format::F32),
+            "F16" => Ok(Format::F16),
+            "BF16" => Ok(Format::BF16),
+            _ => Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype: dtype.clone() }),
         }
     }
 
-    /// Reads a tensor of F32, F16 or BF16 into `out`, row-major.
+    /// Reads a tensor of F32, F16 or BF16 into `out`, row-major. Copies, since a tensor may begin at any byte.
     pub fn read_f32(&mut self, name: &str, out: &mut [f32]) -> Result<(), SafetensorsError> {
-        let (dtype, bytes) = self.read_raw(name)?;
-        let found = bytes.len() * 8 / dtype.bitsize();
+        let format = self.stored_format(name)?;
+        let found = self.entry(name)?.shape.iter().product();
         if found != out.len() {
             return Err(SafetensorsError::Elements {
                 path: self.path.clone(),
@@ -184,11 +216,11 @@ impl SafetensorsFile {
                 found,
             });
         }
-        match dtype {
-            Dtype::F32 => convert(&bytes, out, f32::from_le_bytes),
-            Dtype::F16 => convert(&bytes, out, |pair| f16::from_le_bytes(pair).to_f32()),
-            Dtype::BF16 => convert(&bytes, out, |pair| bf16::from_le_bytes(pair).to_f32()),
-            _ => return Err(SafetensorsError::Dtype { path: self.path.clone(), name: name.to_owned(), dtype }),
+        let bytes = self.read_raw(name)?;
+        match format {
+            Format::F16 => convert(&bytes, out, |pair| f16::from_le_bytes(pair).to_f32()),
+            Format::BF16 => convert(&bytes, out, |pair| bf16::from_le_bytes(pair).to_f32()),
+            _ => convert(&bytes, out, f32::from_le_bytes),
         }
         Ok(())
     }

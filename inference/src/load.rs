@@ -8,7 +8,6 @@ use bedplate_crds::model_deployment::ServingDtype;
 use bedplate_engine::{
     gguf::{GgufError, GgufFile, Vocabulary},
     hf_folder::{ModelFolder, ModelFolderError},
-    safetensors_file::SafetensorsError,
     serving::{ServingError, ServingModel},
 };
 use bedplate_tokenizer::{GgufVocab, Tokenizer, TokenizerError};
@@ -67,40 +66,18 @@ pub enum LoadError {
     /// A number format that the file cannot be turned into.
     #[error("engine.dtype float32 is not available for GGUF files, which are served in the format they have; use auto")]
     Dtype,
-    /// The tokenizer writes tokens that the model has no row for.
-    #[error(
-        "the tokenizer of {path} has {tokens} entries, but the model only {vocab_size}; they do not belong together",
-        path = path.display()
-    )]
-    Mismatch {
-        /// The file or folder.
-        path: PathBuf,
-        /// Entries of the tokenizer.
-        tokens: usize,
-        /// Entries of the model.
-        vocab_size: usize,
-    },
 }
 
 impl LoadError {
     /// Whether the file's bytes are damaged, rather than of a kind that is not supported.
     pub fn is_corruption(&self) -> bool {
         match self {
-            Self::ReadGguf { source, .. } => !matches!(source, GgufError::Open { .. }),
-            Self::ReadFolder { source, .. } => is_damaged(source),
-            Self::LoadWeights { source, .. } => match &**source {
-                ServingError::Gguf(_) | ServingError::Contradiction { .. } => true,
-                ServingError::Folder(source) => is_damaged(source),
-                _ => false,
-            },
-            Self::Kind { .. } | Self::LoadTokenizer { .. } | Self::ReadDefaults { .. } => false,
-            Self::Dtype | Self::Mismatch { .. } => false,
+            Self::ReadGguf { source, .. } => source.is_corruption(),
+            Self::ReadFolder { source, .. } => source.is_corruption(),
+            Self::LoadWeights { source, .. } => source.is_corruption(),
+            Self::Kind { .. } | Self::LoadTokenizer { .. } | Self::ReadDefaults { .. } | Self::Dtype => false,
         }
     }
-}
-
-fn is_damaged(error: &ModelFolderError) -> bool {
-    matches!(error, ModelFolderError::Weights(source) if !matches!(source, SafetensorsError::Read { .. }))
 }
 
 /// A model and the tokenizer it was trained with.
@@ -125,9 +102,13 @@ pub fn load(path: &Path, dtype: ServingDtype) -> Result<LoadedModel, LoadError> 
         (false, true) => load_gguf(path, dtype)?,
         (false, false) => return Err(LoadError::Kind { path: path.to_owned() }),
     };
+    loaded.model.notes().iter().for_each(|note| tracing::warn!("{}: {note}", path.display()));
     let (tokens, vocab_size) = (loaded.tokenizer.vocab_size(), loaded.model.config().vocab_size);
     if tokens > vocab_size {
-        return Err(LoadError::Mismatch { path: path.to_owned(), tokens, vocab_size });
+        // The state of many fine-tunes: a padding token was added, and the embedding left as it was.
+        tracing::warn!(
+            "the tokenizer has {tokens} entries, but the model only {vocab_size}; a request with a token beyond is refused"
+        );
     }
     Ok(loaded)
 }
@@ -152,11 +133,14 @@ fn load_gguf(path: &Path, dtype: ServingDtype) -> Result<LoadedModel, LoadError>
     }
     let read_error = |source| LoadError::ReadGguf { path: path.to_owned(), source };
     let file = GgufFile::open(path).map_err(read_error)?;
+    let weights_error = |source| LoadError::LoadWeights { path: path.to_owned(), source: Box::new(source) };
+    // What cannot be served is told before gigabytes are packed: first the kind of model, then the tokenizer.
+    ServingModel::check_gguf(&file).map_err(weights_error)?;
     let vocabulary = file.vocabulary().map_err(read_error)?;
-    let model = ServingModel::from_gguf(&file)
-        .map_err(|source| LoadError::LoadWeights { path: path.to_owned(), source: Box::new(source) })?;
+    vocabulary.notes.iter().for_each(|note| tracing::warn!("{}: {note}", path.display()));
     let tokenizer = Tokenizer::from_gguf(vocab_of(vocabulary))
         .map_err(|source| LoadError::LoadTokenizer { path: path.to_owned(), source })?;
+    let model = ServingModel::from_gguf(&file).map_err(weights_error)?;
     Ok(LoadedModel { model, tokenizer, defaults: SamplingDefaults::default() })
 }
 
@@ -178,6 +162,7 @@ fn vocab_of(vocabulary: Vocabulary) -> GgufVocab {
         add_bos,
         add_eos,
         chat_template,
+        notes: _,
     } = vocabulary;
     GgufVocab {
         model,

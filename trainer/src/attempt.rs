@@ -71,7 +71,7 @@ fn train(job: &TrainerJob, attempt: Attempt<'_>, report: &Report) -> Result<Opti
     report.started()?;
     let seed = job.spec.schedule.seed;
     let data = TrainingData::open(&job.spec.data, &job.dataset_dirs, seed)?;
-    let model = StartModel::find(job, data.first(), &hub)?;
+    let model = StartModel::find(job, &data, &hub)?;
     let plan = TrainingPlan::new(job, model, &data)?;
     report.event(ProgressBody::Plan { bytes: plan.memory.clone(), parameters: plan.parameters })?;
     let checkpoints = Checkpoints::of(job);

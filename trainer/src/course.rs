@@ -65,13 +65,15 @@ impl<'a> Course<'a> {
     ) -> Result<Self, TrainError> {
         let Surroundings { job, plan, data, .. } = around;
         let tokenizer = data.first().tokenizer().map_err(TrainError::Tokenizer)?;
-        let byte_lengths = byte_lengths(&tokenizer, plan.model.config.vocab_size);
+        let vocab_size = plan.model.config.vocab_size;
+        let byte_lengths = byte_lengths(&tokenizer, vocab_size);
         let holdout = data.holdout(job.spec.evaluation.max_sequences.into());
         if holdout.is_empty() {
             tracing::warn!("no Dataset has a hold-out, so nothing is evaluated; set holdout.ratio above 0");
         }
         let end_of_text = data.first().manifest().end_of_text_id;
-        let samples = Samples::new(tokenizer, end_of_text, &job.spec.evaluation.sample_prompts, holdout.first())?;
+        let samples =
+            Samples::new(tokenizer, (end_of_text, vocab_size), &job.spec.evaluation.sample_prompts, holdout.first())?;
         let running_time = RunningTime::start(&job.output_dir, job.spec.active_deadline_seconds);
         Ok(Self { around, trainer, collective, digest, holdout, byte_lengths, samples, running_time })
     }

@@ -3,10 +3,7 @@
 //! The one place where errors become exit codes.
 
 use bedplate_crds::job::exit::ExitCode;
-use bedplate_engine::{
-    checkpoint::CheckpointError, collective::CollectiveError, hf_folder::ModelFolderError,
-    safetensors_file::SafetensorsError,
-};
+use bedplate_engine::{checkpoint::CheckpointError, collective::CollectiveError, safetensors_file::SafetensorsError};
 use bedplate_hub::HubError;
 use bedplate_telemetry::progress::ProgressError;
 use bedplate_tokenizer::{TokenizerError, shard::ShardError};
@@ -61,6 +58,18 @@ pub enum TrainError {
     /// A sample prompt cannot be encoded.
     #[error("spec.evaluation.samplePrompts cannot be used")]
     Prompt(#[source] TokenizerError),
+    /// A sample prompt has a token that the model has no embedding for.
+    #[error(
+        "spec.evaluation.samplePrompts has {prompt:?} with token {token}, but the model has only {vocab_size} embeddings; write it without that token"
+    )]
+    PromptToken {
+        /// The prompt.
+        prompt: String,
+        /// The token.
+        token: u32,
+        /// Entries of the model's embedding.
+        vocab_size: usize,
+    },
     /// A checkpoint could not be written.
     #[error(
         "the checkpoint after step {step} could not be written; free space below outputDir or check its permissions, and start again"
@@ -112,7 +121,7 @@ impl TrainError {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Job(_) | Self::Prompt(_) => ExitCode::InvalidConfig,
+            Self::Job(_) | Self::Prompt(_) | Self::PromptToken { .. } => ExitCode::InvalidConfig,
             Self::Data(DataError::Open { source, .. }) | Self::Tokenizer(source) => of_dataset(source),
             Self::Data(_) => ExitCode::InvalidConfig,
             Self::Model(error) => of_model(error),
@@ -153,15 +162,16 @@ fn of_model(error: &ModelError) -> ExitCode {
         ModelError::Fetch(HubError::ListRepository { .. } | HubError::Download { .. }) => ExitCode::Retryable,
         ModelError::Fetch(HubError::Check { .. }) => ExitCode::StorageFailed,
         ModelError::Fetch(HubError::Hash { .. }) => ExitCode::CorruptData,
-        ModelError::Folder(ModelFolderError::Weights(_)) | ModelError::ReadTokenizer(_) => ExitCode::CorruptData,
+        ModelError::Folder(error) if error.is_corruption() => ExitCode::CorruptData,
+        ModelError::ReadTokenizer(_) => ExitCode::CorruptData,
         ModelError::Dataset(error) => of_dataset(error),
         ModelError::Fetch(HubError::ParseUri(_) | HubError::FindLocal { .. } | HubError::ChooseFiles { .. })
         | ModelError::FindFolder { .. }
         | ModelError::NotAFolder { .. }
         | ModelError::Folder(_)
-        | ModelError::ParseConfig { .. }
         | ModelError::Config(_)
         | ModelError::Vocabulary { .. }
+        | ModelError::TokenBeyond { .. }
         | ModelError::Positions { .. }
         | ModelError::Tokenizer { .. } => ExitCode::InvalidConfig,
     }

@@ -9,10 +9,10 @@ use std::{
 
 use bedplate_engine::{
     ModelConfig, Weights,
-    hf_folder::{ModelFolderError, write_model_folder},
+    hf_folder::{ModelFolder, ModelFolderError, write_model_folder},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{checkpoints::tensors, data::Dataset};
 
@@ -21,6 +21,10 @@ const FOLDER: &str = "model";
 const ORIGIN_FILE: &str = "bedplate.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
+/// The number format that the weights are written in, whatever the one was that training began with.
+const STORED_DTYPE: &str = "float32";
+/// Other names of what the trained model's config says in its own words.
+const SAID_ANEW: [&str; 2] = ["dtype", "rope_scaling"];
 /// What may stand beside a tokenizer, taken from the Dataset or else from the model that training began with.
 const SIDE_FILES: [&str; 4] = [TOKENIZER_CONFIG, GENERATION_CONFIG, "special_tokens_map.json", "chat_template.jinja"];
 
@@ -66,7 +70,7 @@ impl FinalModel<'_> {
     /// Writes `model/` below `output_dir`.
     pub fn write(&self, output_dir: &Path) -> Result<(), ExportError> {
         let end_of_text = self.data.manifest().end_of_text_id;
-        let mut config = serde_json::to_value(self.config).expect("a config is always serialisable");
+        let mut config = Value::Object(self.config_json()?);
         if config["eos_token_id"].is_null() {
             config["eos_token_id"] = json!(end_of_text);
         }
@@ -74,6 +78,22 @@ impl FinalModel<'_> {
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
         let tensors = tensors(self.weights.layout(), "", self.weights.as_slice());
         Ok(write_model_folder(&output_dir.join(FOLDER), &config, &tensors, &files)?)
+    }
+
+    /// The config that training began with, where there was one, with what holds for the trained weights in it.
+    fn config_json(&self) -> Result<Map<String, Value>, ExportError> {
+        let mut config = match self.start {
+            Some(dir) => match ModelFolder::open(dir)?.config() {
+                Value::Object(config) => config.clone(),
+                _ => Map::new(),
+            },
+            None => Map::new(),
+        };
+        SAID_ANEW.iter().for_each(|key| {
+            config.remove(*key);
+        });
+        config.extend(ModelConfig { dtype: Some(STORED_DTYPE.to_owned()), ..self.config.clone() }.to_json());
+        Ok(config)
     }
 
     fn files(&self, end_of_text: &Value) -> Result<Vec<(&'static str, Vec<u8>)>, ExportError> {

@@ -10,12 +10,12 @@ use bedplate_crds::{
 };
 use bedplate_engine::{
     ConfigError, ModelConfig, ParamLayout, TokenIds, Weights,
-    hf_folder::{ModelFolder, ModelFolderError},
+    hf_folder::{FolderConfig, ModelFolder, ModelFolderError},
 };
 use bedplate_hub::HubError;
 use bedplate_tokenizer::{Tokenizer, TokenizerError};
 
-use crate::data::{Dataset, DatasetError};
+use crate::data::{Dataset, DatasetError, TrainingData};
 
 /// Folder below the output for downloads, where the job file names no other.
 const DOWNLOADS: &str = "downloads";
@@ -41,14 +41,6 @@ pub enum ModelError {
     /// The folder cannot be read.
     #[error("the model to continue from cannot be read")]
     Folder(#[from] ModelFolderError),
-    /// The folder's config cannot be used.
-    #[error("config.json in {} describes no LLaMA-style decoder", dir.display())]
-    ParseConfig {
-        /// The folder.
-        dir: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
     /// The shape cannot be computed.
     #[error("the model's config cannot be used")]
     Config(#[from] ConfigError),
@@ -65,6 +57,20 @@ pub enum ModelError {
         needed: u32,
         /// What to change.
         remedy: &'static str,
+    },
+    /// The data has a token that the model, which is trained already, has no embedding for.
+    #[error(
+        "Dataset {dataset} holds token {token} ({text:?}), but the model has only {vocab_size} embeddings; leave the token out of the text, or use a model whose embedding was enlarged for it"
+    )]
+    TokenBeyond {
+        /// Name of the Dataset.
+        dataset: String,
+        /// The first such token.
+        token: u32,
+        /// How the tokenizer writes it.
+        text: Option<String>,
+        /// Entries of the model's embedding.
+        vocab_size: usize,
     },
     /// The data's sequences are longer than the model's positions.
     #[error("{field} is {found}, but Dataset {dataset} has a packing.sequenceLength of {needed}; {remedy}")]
@@ -121,8 +127,9 @@ pub struct StartModel {
 }
 
 impl StartModel {
-    /// Finds the job's model (downloading it if it is not here yet) and checks that it fits `data`.
-    pub fn find(job: &TrainerJob, data: &Dataset, hub: &HubAccess) -> Result<Self, ModelError> {
+    /// Finds the job's model (downloading it if it is not here yet) and checks that it fits the data.
+    pub fn find(job: &TrainerJob, all: &TrainingData, hub: &HubAccess) -> Result<Self, ModelError> {
+        let data = all.first();
         let model = match &job.spec.model {
             ModelSource::Config { config } => Self { config: config_of(config, data), folder: None },
             ModelSource::TrainingJob { name } => {
@@ -137,6 +144,7 @@ impl StartModel {
         model.config.validate()?;
         model.check_sizes(data)?;
         model.check_tokenizer(data)?;
+        model.check_tokens(all)?;
         Ok(model)
     }
 
@@ -144,9 +152,8 @@ impl StartModel {
         if dir.is_file() {
             return Err(ModelError::NotAFolder { path: dir });
         }
-        let folder = ModelFolder::open(&dir)?;
-        let config = serde_json::from_value(folder.config().clone())
-            .map_err(|source| ModelError::ParseConfig { dir: dir.clone(), source })?;
+        let FolderConfig { config, notes } = ModelFolder::open(&dir)?.model_config()?;
+        notes.iter().for_each(|note| tracing::warn!("{}: {note}", dir.display()));
         Ok(Self { config, folder: Some(dir) })
     }
 
@@ -169,7 +176,8 @@ impl StartModel {
         };
         let field = |name: &str| if self.folder.is_none() { format!("{at}.{name}") } else { format!("{at} {name}") };
         let dataset = data.name().to_owned();
-        if self.config.vocab_size < manifest.vocab_size as usize {
+        // A model that exists may have a tokenizer with more tokens than it knows; what counts is whether the data holds one.
+        if self.folder.is_none() && self.config.vocab_size < manifest.vocab_size as usize {
             let (found, needed) = (self.config.vocab_size, manifest.vocab_size);
             return Err(ModelError::Vocabulary { field: field("vocab_size"), found, dataset, needed, remedy });
         }
@@ -177,6 +185,18 @@ impl StartModel {
             let (found, needed) = (self.config.max_position_embeddings, manifest.sequence_length);
             let field = field("max_position_embeddings");
             return Err(ModelError::Positions { field, found, dataset, needed, remedy });
+        }
+        Ok(())
+    }
+
+    /// No Dataset holds a token beyond the embedding.
+    fn check_tokens(&self, data: &TrainingData) -> Result<(), ModelError> {
+        let vocab_size = self.config.vocab_size;
+        for dataset in data.datasets().iter().filter(|dataset| dataset.manifest().vocab_size as usize > vocab_size) {
+            if let Some(token) = dataset.find_token_from(vocab_size as u32) {
+                let (dataset, text) = (dataset.name().to_owned(), dataset.tokenizer()?.token_text(token));
+                return Err(ModelError::TokenBeyond { dataset, token, text, vocab_size });
+            }
         }
         Ok(())
     }

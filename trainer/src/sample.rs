@@ -45,19 +45,23 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The prompts of the spec, or else the beginning of `holdout`.
+    /// The prompts of the spec, or else the beginning of `holdout`, for a model of `vocab_size` entries.
     pub fn new(
         tokenizer: Tokenizer,
-        end_of_text: u32,
+        (end_of_text, vocab_size): (u32, usize),
         prompts: &[String],
         holdout: Option<&SequenceRef<'_>>,
     ) -> Result<Self, TrainError> {
         // A prompt begins as the documents that are trained on, but is not ended.
         let encode = |text: &String| {
-            let tokens = [tokenizer.prefix(), &tokenizer.encode(text, false)?].concat();
-            Ok((text.clone(), tokens))
+            let own = tokenizer.encode(text, false).map_err(TrainError::Prompt)?;
+            let tokens = [tokenizer.prefix(), &own].concat();
+            match tokens.iter().find(|token| **token as usize >= vocab_size) {
+                Some(token) => Err(TrainError::PromptToken { prompt: text.clone(), token: *token, vocab_size }),
+                None => Ok((text.clone(), tokens)),
+            }
         };
-        let mut prompts = prompts.iter().map(encode).collect::<Result<Vec<_>, _>>().map_err(TrainError::Prompt)?;
+        let mut prompts = prompts.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         if let (true, Some(sequence)) = (prompts.is_empty(), holdout) {
             let (mut tokens, mut segment_lengths) = (Vec::new(), Vec::new());
             sequence.sequences.read(sequence.index, &mut tokens, &mut segment_lengths);

@@ -52,9 +52,15 @@ impl<'a> Cursor<'a> {
         Ok(count)
     }
 
+    /// A name, which is text.
     pub(super) fn string(&mut self, what: &'static str) -> Result<&'a str, GgufError> {
+        let offset = self.offset + size_of::<u64>();
+        std::str::from_utf8(self.sized_bytes(what)?).map_err(|_| GgufError::Utf8 { what, offset })
+    }
+
+    /// Bytes after their number.
+    pub(super) fn sized_bytes(&mut self, what: &'static str) -> Result<&'a [u8], GgufError> {
         let len = self.u64(what)?;
-        let offset = self.offset;
-        std::str::from_utf8(self.take(what, len)?).map_err(|_| GgufError::Utf8 { what, offset })
+        self.take(what, len)
     }
 }

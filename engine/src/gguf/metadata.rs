@@ -1,5 +1,5 @@
-//! The key-value section. Integers are widened to 64 bits, arrays are typed vectors. It never nests arrays: no model
-//! file uses them and refusing bounds the recursion.
+//! The key-value section. Integers are widened to 64 bits, arrays are typed vectors. A value that has no place in these
+//! types (text that is not UTF-8, lists of lists) is kept as what it is, and refused where it is asked for.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub enum Value {
     Bool(bool),
     String(String),
     Array(Array),
+    /// What it is.
+    Unreadable(&'static str),
 }
 
 /// A metadata array.
@@ -24,6 +26,8 @@ pub enum Array {
     Floats(Vec<f64>),
     Bools(Vec<bool>),
     Strings(Vec<String>),
+    /// What it is.
+    Unreadable(&'static str),
 }
 
 /// All metadata by key.
@@ -32,6 +36,11 @@ pub struct Metadata(BTreeMap<String, Value>);
 
 const KIND_STRING: u32 = 8;
 const KIND_ARRAY: u32 = 9;
+/// Lists in lists; the format sets no bound, and no file that is known of goes beyond two.
+const MAX_NESTING: u32 = 8;
+const NOT_UTF8: &str = "text that is not UTF-8";
+const NESTED: &str = "a list of lists";
+const TOO_LARGE: &str = "a list of integers beyond 64 bits with a sign";
 
 impl Metadata {
     pub(super) fn read(cursor: &mut Cursor<'_>, count: u64) -> Result<Self, GgufError> {
@@ -39,8 +48,10 @@ impl Metadata {
         for _ in 0..count {
             let key = cursor.string("metadata key")?.to_owned();
             let kind = cursor.u32("metadata value type")?;
-            let value =
-                if kind == KIND_ARRAY { Value::Array(read_array(cursor, &key)?) } else { scalar(cursor, &key, kind)? };
+            let value = match kind {
+                KIND_ARRAY => Value::Array(read_array(cursor, &key, 0)?),
+                _ => scalar(cursor, &key, kind)?,
+            };
             if entries.insert(key.clone(), value).is_some() {
                 return Err(GgufError::DuplicateKey(key));
             }
@@ -62,6 +73,19 @@ impl Metadata {
             Value::Signed(number) => u64::try_from(*number).ok(),
             _ => None,
         })
+    }
+
+    /// One number, or a list that says the same number for every layer.
+    pub fn optional_u64_of_every_layer(&self, key: &str) -> Result<Option<u64>, GgufError> {
+        match self.get(key) {
+            Some(Value::Array(Array::Integers(layers))) => match layers.split_first() {
+                Some((first, rest)) if rest.iter().all(|layer| layer == first) => {
+                    u64::try_from(*first).map(Some).map_err(|_| wrong(key, "a list of unsigned integers"))
+                }
+                _ => Err(GgufError::PerLayer { key: key.into() }),
+            },
+            _ => self.optional_u64(key),
+        }
     }
 
     pub fn u64(&self, key: &str) -> Result<u64, GgufError> {
@@ -117,6 +141,9 @@ impl Metadata {
         read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, GgufError> {
         let Some(value) = self.get(key) else { return Ok(None) };
+        if let Value::Unreadable(what) | Value::Array(Array::Unreadable(what)) = value {
+            return Err(GgufError::Unreadable { key: key.into(), what });
+        }
         read(value).map(Some).ok_or_else(|| GgufError::WrongType { key: key.into(), expected })
     }
 }
@@ -132,7 +159,10 @@ fn scalar(cursor: &mut Cursor<'_>, key: &str, kind: u32) -> Result<Value, GgufEr
         5 => Value::Signed(i32::from_le_bytes(cursor.array(WHAT)?).into()),
         6 => Value::Float(f32::from_le_bytes(cursor.array(WHAT)?).into()),
         7 => Value::Bool(cursor.array::<1>(WHAT)?[0] != 0),
-        KIND_STRING => Value::String(cursor.string(WHAT)?.to_owned()),
+        KIND_STRING => match std::str::from_utf8(cursor.sized_bytes(WHAT)?) {
+            Ok(text) => Value::String(text.to_owned()),
+            Err(_) => Value::Unreadable(NOT_UTF8),
+        },
         10 => Value::Unsigned(cursor.u64(WHAT)?),
         11 => Value::Signed(i64::from_le_bytes(cursor.array(WHAT)?)),
         12 => Value::Float(f64::from_le_bytes(cursor.array(WHAT)?)),
@@ -140,33 +170,55 @@ fn scalar(cursor: &mut Cursor<'_>, key: &str, kind: u32) -> Result<Value, GgufEr
     })
 }
 
-fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Array, GgufError> {
+fn read_array(cursor: &mut Cursor<'_>, key: &str, depth: u32) -> Result<Array, GgufError> {
     let kind = cursor.u32("metadata array type")?;
     // Every element takes at least one byte, so what is left of the file bounds what may be allocated.
     let limit = (cursor.remaining() as u64).min(MAX_ENTRIES * 64);
     let len = cursor.count("metadata array element", limit)?;
-    let items = (0..len).map(|_| scalar(cursor, key, kind));
-    match kind {
-        KIND_STRING => items.map(|item| text(item?, key)).collect::<Result<_, _>>().map(Array::Strings),
-        6 | 12 => items.map(|item| float(item?, key)).collect::<Result<_, _>>().map(Array::Floats),
-        7 => items.map(|item| Ok(item? == Value::Bool(true))).collect::<Result<_, _>>().map(Array::Bools),
-        _ => items.map(|item| integer(item?, key)).collect::<Result<_, _>>().map(Array::Integers),
+    if kind == KIND_ARRAY {
+        if depth == MAX_NESTING {
+            return Err(GgufError::ValueType { key: key.into(), kind });
+        }
+        (0..len).try_for_each(|_| read_array(cursor, key, depth + 1).map(|_| ()))?;
+        return Ok(Array::Unreadable(NESTED));
     }
+    let items = (0..len).map(|_| scalar(cursor, key, kind));
+    Ok(match kind {
+        KIND_STRING => collect(items, text)?.map_or(Array::Unreadable(NOT_UTF8), Array::Strings),
+        6 | 12 => collect(items, float)?.map_or(Array::Unreadable(TOO_LARGE), Array::Floats),
+        7 => collect(items, |item| Some(item == Value::Bool(true)))?.map_or(Array::Unreadable(TOO_LARGE), Array::Bools),
+        _ => collect(items, integer)?.map_or(Array::Unreadable(TOO_LARGE), Array::Integers),
+    })
 }
 
-fn text(value: Value, key: &str) -> Result<String, GgufError> {
-    if let Value::String(text) = value { Ok(text) } else { Err(wrong(key, "an array of strings")) }
+/// Reads all items, whether or not they can be kept: what follows begins behind them.
+fn collect<T>(
+    items: impl Iterator<Item = Result<Value, GgufError>>,
+    keep: impl Fn(Value) -> Option<T>,
+) -> Result<Option<Vec<T>>, GgufError> {
+    let mut kept = Some(Vec::new());
+    for item in items {
+        match (keep(item?), &mut kept) {
+            (Some(item), Some(kept)) => kept.push(item),
+            _ => kept = None,
+        }
+    }
+    Ok(kept)
 }
 
-fn float(value: Value, key: &str) -> Result<f64, GgufError> {
-    if let Value::Float(number) = value { Ok(number) } else { Err(wrong(key, "an array of numbers")) }
+fn text(value: Value) -> Option<String> {
+    if let Value::String(text) = value { Some(text) } else { None }
 }
 
-fn integer(value: Value, key: &str) -> Result<i64, GgufError> {
+fn float(value: Value) -> Option<f64> {
+    if let Value::Float(number) = value { Some(number) } else { None }
+}
+
+fn integer(value: Value) -> Option<i64> {
     match value {
-        Value::Unsigned(number) => i64::try_from(number).map_err(|_| wrong(key, "an array of 64-bit signed integers")),
-        Value::Signed(number) => Ok(number),
-        _ => Err(wrong(key, "an array of integers")),
+        Value::Unsigned(number) => i64::try_from(number).ok(),
+        Value::Signed(number) => Some(number),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tensor directory: names, shapes, types and where the bytes lie. It never reads tensor data.
 
 use super::cursor::Cursor;
-use super::{GgufError, format_of};
+use super::{GgufError, TensorType};
 use crate::quant::Format;
 
 /// One tensor of the file.
@@ -10,9 +10,10 @@ pub struct TensorInfo {
     pub name: String,
     /// As in the file: the fastest dimension first, so a `[rows, columns]` matrix reads `[columns, rows]`.
     pub dimensions: Vec<u64>,
-    pub format: Format,
+    pub kind: TensorType,
     /// From the start of the data section, in bytes.
     pub offset: u64,
+    /// 0 where the type, and so the size, is not known.
     pub num_bytes: u64,
 }
 
@@ -29,10 +30,16 @@ impl TensorInfo {
             return Err(bad(format!("{num_dimensions} dimensions (1 to 4 are allowed)")));
         }
         let dimensions = (0..num_dimensions).map(|_| cursor.u64("tensor dimension")).collect::<Result<Vec<_>, _>>()?;
-        let format = format_of(cursor.u32("tensor type")?).map_err(bad)?;
+        let kind = TensorType(cursor.u32("tensor type")?);
         let offset = cursor.u64("tensor offset")?;
-        let num_bytes = num_bytes(&dimensions, format).map_err(bad)?;
-        Ok(Self { name, dimensions, format, offset, num_bytes })
+        let num_bytes = num_bytes(&dimensions, kind).map_err(bad)?;
+        Ok(Self { name, dimensions, kind, offset, num_bytes })
+    }
+
+    /// How its numbers are stored.
+    pub fn format(&self) -> Result<Format, GgufError> {
+        let unsupported = || GgufError::TensorType { name: self.name.clone(), kind: self.kind };
+        self.kind.format().ok_or_else(unsupported)
     }
 
     /// `(rows, columns)` of a matrix, `(1, columns)` of a vector; `None` for more dimensions.
@@ -45,19 +52,16 @@ impl TensorInfo {
     }
 }
 
-fn num_bytes(dimensions: &[u64], format: Format) -> Result<u64, String> {
-    let block = format.block_len() as u64;
+fn num_bytes(dimensions: &[u64], kind: TensorType) -> Result<u64, String> {
     if dimensions.contains(&0) {
         return Err("a dimension is zero".into());
     }
+    let Some((block, block_bytes)) = kind.block() else { return Ok(0) };
     if !dimensions[0].is_multiple_of(block) {
-        return Err(format!(
-            "row length {} is not a multiple of the {block}-element block of {format:?}",
-            dimensions[0]
-        ));
+        return Err(format!("row length {} is not a multiple of the {block}-element block of {kind}", dimensions[0]));
     }
     let elements = dimensions.iter().try_fold(1u64, |product, &dimension| product.checked_mul(dimension));
-    let bytes = elements.and_then(|elements| (elements / block).checked_mul(format.block_bytes() as u64));
+    let bytes = elements.and_then(|elements| (elements / block).checked_mul(block_bytes));
     bytes.filter(|&bytes| bytes <= i64::MAX as u64).ok_or_else(|| format!("shape {dimensions:?} overflows"))
 }
 

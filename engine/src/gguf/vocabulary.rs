@@ -1,6 +1,6 @@
 //! The tokenizer's fields of a GGUF file as plain data. It never tokenises.
 
-use super::{GgufError, Metadata};
+use super::{GgufError, Metadata, Value};
 
 /// What a tokenizer is built from. Ids index `tokens`.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Vocabulary {
     pub padding_token_id: Option<u32>,
     pub add_bos: bool,
     pub chat_template: Option<String>,
+    /// What the file says and what is not followed, for a log.
+    pub notes: Vec<String>,
 }
 
 impl Vocabulary {
@@ -39,13 +41,19 @@ impl Vocabulary {
         let model = metadata.str("tokenizer.ggml.model")?.to_owned();
         let pre = metadata.optional_str("tokenizer.ggml.pre")?.unwrap_or("default").to_owned();
         let add_bos = metadata.optional_bool("tokenizer.ggml.add_bos_token")?;
-        let id = |name: &str| special_id(metadata, name, tokens.len());
+        let mut notes = Vec::new();
+        let mut id = |name: &str| {
+            special_id(metadata, name, tokens.len()).unwrap_or_else(|note| {
+                notes.push(note);
+                None
+            })
+        };
         Ok(Self {
             add_bos: add_bos.unwrap_or_else(|| adds_bos_by_default(&model, &pre)),
-            bos_token_id: id("bos")?,
-            eos_token_id: id("eos")?,
-            unknown_token_id: id("unknown")?,
-            padding_token_id: id("padding")?,
+            bos_token_id: id("bos"),
+            eos_token_id: id("eos"),
+            unknown_token_id: id("unknown"),
+            padding_token_id: id("padding"),
             token_types: types.iter().map(|&kind| i32::try_from(kind).unwrap_or(0)).collect(),
             scores: scores.iter().map(|&score| score as f32).collect(),
             merges: metadata.optional_strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
@@ -55,6 +63,7 @@ impl Vocabulary {
             tokens: tokens.to_vec(),
             model,
             pre,
+            notes,
         })
     }
 }
@@ -92,11 +101,18 @@ fn per_token(key: &str, len: usize, tokens: usize) -> Result<(), GgufError> {
     Ok(())
 }
 
-fn special_id(metadata: &Metadata, name: &str, tokens: usize) -> Result<Option<u32>, GgufError> {
+/// The id of a special token among `tokens`; where what the file says is no such id (-1 is how some say that there is none),
+/// why it is passed over.
+pub(crate) fn special_id(metadata: &Metadata, name: &str, tokens: usize) -> Result<Option<u32>, String> {
     let key = format!("tokenizer.ggml.{name}_token_id");
-    match metadata.optional_u64(&key)? {
-        None => Ok(None),
-        Some(id) if (id as usize) < tokens && id <= u64::from(u32::MAX) => Ok(Some(id as u32)),
-        Some(_) => Err(GgufError::WrongType { key, expected: "an id of the vocabulary" }),
+    let id = match metadata.get(&key) {
+        None => return Ok(None),
+        Some(Value::Unsigned(id)) => usize::try_from(*id).ok(),
+        Some(Value::Signed(id)) => usize::try_from(*id).ok(),
+        Some(_) => None,
+    };
+    match id.filter(|id| *id < tokens).and_then(|id| u32::try_from(id).ok()) {
+        Some(id) => Ok(Some(id)),
+        None => Err(format!("{key} is no id of the {tokens} tokens of the vocabulary and is ignored")),
     }
 }

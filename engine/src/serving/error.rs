@@ -55,12 +55,6 @@ pub enum ServingError {
         /// Why.
         source: std::io::Error,
     },
-    /// `config.json` lacks a field or has one of the wrong type.
-    #[error("cannot read config.json as the config of a language model")]
-    ReadConfig {
-        /// Which field.
-        source: serde_json::Error,
-    },
     /// The shape cannot be computed with.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -70,4 +64,16 @@ pub enum ServingError {
     /// The model folder is damaged or lacks something.
     #[error(transparent)]
     Folder(#[from] ModelFolderError),
+}
+
+impl ServingError {
+    /// Whether a file's bytes are damaged, rather than of a kind that is not supported.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Gguf(error) => error.is_corruption(),
+            Self::Folder(error) => error.is_corruption(),
+            Self::Contradiction { .. } => true,
+            _ => false,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::gguf_model::{self, GgufSource};
 use super::source::{FolderSource, TensorSource, WeightsSource};
 use crate::config::ModelConfig;
 use crate::gguf::GgufFile;
-use crate::hf_folder::ModelFolder;
+use crate::hf_folder::{FolderConfig, ModelFolder};
 use crate::layout::ParamLayout;
 use crate::params::Weights;
 use crate::quant::{Linear, Matrix, WeightArena};
@@ -32,6 +32,7 @@ pub struct ServingModel {
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Vec<f32>,
     pub(super) head: Linear,
+    notes: Vec<String>,
 }
 
 impl ServingModel {
@@ -41,12 +42,23 @@ impl ServingModel {
         Self::build(config.clone(), &mut GgufSource { file, config: &config })
     }
 
+    /// Looks whether a GGUF file holds a model that can be served, without touching its weights.
+    pub fn check_gguf(file: &GgufFile) -> Result<(), ServingError> {
+        let config = gguf_model::config(file)?;
+        let source = GgufSource { file, config: &config };
+        for param in ParamLayout::new(&config).params() {
+            let (rows, columns) =
+                if let [rows, columns] = param.shape[..] { (rows, columns) } else { (1, param.shape[0]) };
+            source.format(&param.name, [rows, columns])?;
+        }
+        Ok(())
+    }
+
     /// Packs the weights of a Hugging Face folder: as stored (F32, F16, BF16), or all as f32.
     pub fn from_folder(folder: &mut ModelFolder, as_f32: bool) -> Result<Self, ServingError> {
-        let config: ModelConfig =
-            serde_json::from_value(folder.config().clone()).map_err(|source| ServingError::ReadConfig { source })?;
-        config.validate()?;
-        Self::build(config, &mut FolderSource { folder, as_f32 })
+        let FolderConfig { config, notes } = folder.model_config()?;
+        let model = Self::build(config, &mut FolderSource { folder, as_f32 })?;
+        Ok(Self { notes, ..model })
     }
 
     /// Copies weights in training, to sample from them. `weights` has the layout of `config`.
@@ -66,12 +78,18 @@ impl ServingModel {
             false => (Some(embedding), source.matrix(&mut arena, "lm_head.weight", [vocab, hidden])?),
         };
         arena.finish().map_err(|source| ServingError::Allocate { source })?;
-        Ok(Self { config, embedding, layers, final_norm, head: Linear::new(vec![head]) })
+        let head = Linear::new(vec![head]);
+        Ok(Self { config, embedding, layers, final_norm, head, notes: Vec::new() })
     }
 
     /// Shape of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What was not taken as the model's files say, for a log.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Bytes of memory that the weights take.

@@ -16,6 +16,7 @@ mod hub_server;
 mod intake;
 mod lifecycle;
 mod metrics;
+mod model_files;
 mod not_finite;
 mod openai_client;
 mod process;

@@ -131,6 +131,17 @@ impl Dataset {
         &self.holdout
     }
 
+    /// The first token that is `least` or above, if it holds any (one pass over all sequences).
+    pub fn find_token_from(&self, least: u32) -> Option<u32> {
+        let (mut tokens, mut segment_lengths) = (Vec::new(), Vec::new());
+        let splits = [&self.train, &self.holdout].into_iter();
+        let mut sequences = splits.flat_map(|split| (0..split.len()).map(move |index| (split, index)));
+        sequences.find_map(|(split, index)| {
+            split.read(index, &mut tokens, &mut segment_lengths);
+            tokens.iter().copied().find(|token| *token >= least)
+        })
+    }
+
     /// Its tokenizer.
     pub fn tokenizer(&self) -> Result<Tokenizer, DatasetError> {
         Ok(Tokenizer::from_file(self.dir.join(TOKENIZER_FILE))?)

@@ -191,6 +191,10 @@ fn every_refusal_names_what_is_wrong_and_what_to_use() {
     assert!(refusal(|file| file.tensor("rope_freqs.weight", &[16], 0, vec![0; 64])).contains("rotary scaling"));
     assert!(refusal(|file| file.u32("llama.expert_count", 8)).contains("llama.expert_count 8"));
     assert!(refusal(|file| file.tensor("blk.0.attn_q.bias", &[128], 0, vec![0; 512])).contains("blk.0.attn_q.bias"));
+    assert!(refusal(|file| file.tensor("blk.1.attn_q_norm.weight", &[1], 0, vec![0; 4])).contains("blk.1.attn_q_norm"));
+    assert!(refusal(|file| file.u32("split.count", 3)).starts_with("a model in 3 files is not supported; join them"));
+    assert!(refusal(|file| file.str("general.type", "adapter")).contains("general.type \"adapter\""));
+    assert!(refusal(|file| file.f32("llama.rope.scale_linear", 4.0)).contains("llama.rope.scale_linear 4"));
     assert!(refusal(|file| file.u32("llama.rope.dimension_count", 16)).contains("llama.rope.dimension_count 16"));
     let vocab = refusal(|file| file.u32("llama.vocab_size", 161));
     assert!(vocab.starts_with("llama.vocab_size is 161 but token_embd.weight has 160 rows"), "{vocab}");
@@ -200,6 +204,68 @@ fn every_refusal_names_what_is_wrong_and_what_to_use() {
         with("llama.attention.head_count_kv", |file| file.u32("llama.attention.head_count_kv", 3))
             .starts_with("num_key_value_heads is 3")
     );
+}
+
+#[test]
+fn a_head_count_for_every_layer_is_read_where_all_are_alike() {
+    let with_heads = |heads: [u32; 2]| {
+        let mut file = random_file(&even_config(), FORMATS[0]).0;
+        file.metadata.retain(|(name, ..)| name != "llama.attention.head_count_kv");
+        let mut list = [&4u32.to_le_bytes()[..], &2u64.to_le_bytes()].concat();
+        heads.iter().for_each(|heads| list.extend(heads.to_le_bytes()));
+        file.metadata.push(("llama.attention.head_count_kv".into(), 9, list));
+        open(&file)
+    };
+    let heads = even_config().num_key_value_heads as u32;
+    assert_eq!(with_heads([heads; 2]).expect("loads").config().num_key_value_heads as u32, heads);
+    let error = with_heads([heads, heads + 1]).expect_err("is refused");
+    assert!(error.to_string().contains("\"llama.attention.head_count_kv\" differs from layer to layer"), "{error}");
+    assert!(!error.is_corruption());
+}
+
+#[test]
+fn a_weight_of_an_unsupported_type_is_refused_by_name_before_anything_is_packed() {
+    let mut file = random_file(&even_config(), FORMATS[0]).0;
+    let name = "blk.1.ffn_down.weight";
+    file.tensors.retain(|(tensor, ..)| tensor != name);
+    let config = even_config();
+    let (columns, rows) = (config.intermediate_size as u64, config.hidden_size as u64);
+    let bytes = vec![0; (columns.div_ceil(32) * 22 * rows) as usize];
+    let file = file.tensor(name, &[columns, rows], 6, bytes);
+    let file = GgufFile::from_bytes(file.build()).expect("the container is sound");
+    for error in
+        [ServingModel::check_gguf(&file).expect_err("is refused"), ServingModel::from_gguf(&file).expect_err("too")]
+    {
+        assert!(error.to_string().starts_with("tensor \"blk.1.ffn_down.weight\" is Q5_0, which is not"), "{error}");
+        assert!(!error.is_corruption());
+    }
+}
+
+#[test]
+fn ids_that_are_none_keep_no_model_from_loading() {
+    let mut file = random_file(&even_config(), FORMATS[0]).0;
+    file.metadata.retain(|(name, ..)| name != "tokenizer.ggml.eos_token_id");
+    let file = file.u32("tokenizer.ggml.eos_token_id", u32::MAX).u32("tokenizer.ggml.bos_token_id", 5);
+    let model = open(&file).expect("loads");
+    assert_eq!((model.config().bos_token_id, model.config().eos_token_id.clone()), (Some(5), None));
+}
+
+#[test]
+fn a_head_of_its_own_is_served_although_the_config_ties_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let untied = ModelConfig { tie_word_embeddings: false, ..even_config() };
+    let weights = write_folder(dir.path(), &untied, Dtype::BF16);
+    let mut lying = untied.to_json();
+    lying["tie_word_embeddings"] = true.into();
+    std::fs::write(dir.path().join("config.json"), serde_json::to_vec(&lying).expect("is JSON")).expect("is written");
+    let mut folder = ModelFolder::open(dir.path()).expect("opens");
+    let served = ServingModel::from_folder(&mut folder, false).expect("loads");
+    assert_eq!(served.notes().len(), 1);
+    let expected = ServingModel::from_weights(&untied, &weights);
+    let tokens = tokens(9, untied.vocab_size);
+    let [served, expected] =
+        [served, expected].map(|model| logits_one_by_one(&Arc::new(model), &tokens, KvFormat::F16));
+    assert_eq!(served, expected);
 }
 
 #[test]
