@@ -2,7 +2,7 @@
 //!
 //! Pure text; used alike by the terminal and the report.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// `1,234,567`.
 pub fn count(value: u64) -> String {
@@ -15,6 +15,11 @@ pub fn count(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `hidden file: 3, zip archive: 1`; empty where nothing was left out.
+pub fn left_out(counts: &BTreeMap<String, u64>) -> String {
+    counts.iter().map(|(what, many)| format!("{what}: {}", count(*many))).collect::<Vec<_>>().join(", ")
 }
 
 /// `12.3k`, `4.56M`; three figures, for rates and parameters.
@@ -102,6 +107,8 @@ mod tests {
         assert_eq!((bytes(999), bytes(41_234_567), bytes(1_000)), ("999 B".into(), "41.2 MB".into(), "1.00 kB".into()));
         assert_eq!((seconds(0.42), seconds(185.0), seconds(f64::NAN)), ("0.4s".into(), "3m 05s".into(), "0.0s".into()));
         assert_eq!(scientific(0.0003), "3.0e-4");
+        let counts = [("zip archive".to_owned(), 1), ("hidden file".to_owned(), 1200)].into();
+        assert_eq!(left_out(&counts), "hidden file: 1,200, zip archive: 1");
     }
 
     #[test]

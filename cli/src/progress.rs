@@ -36,6 +36,8 @@ pub struct Stage {
     pub documents_out: u64,
     /// Bytes that came out.
     pub bytes_out: u64,
+    /// What it left out, by what it is.
+    pub left_out: BTreeMap<String, u64>,
     /// Share of the work done, where known.
     pub fraction: Option<f64>,
     /// Whether it was skipped.
@@ -168,8 +170,9 @@ impl Progress {
     }
 
     fn apply_stage(&mut self, event: &ProgressEvent) {
-        let ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, fraction, cached, done, .. } =
-            &event.body
+        let ProgressBody::Stage {
+            stage, documents_in, documents_out, bytes_out, left_out, fraction, cached, done, ..
+        } = &event.body
         else {
             return;
         };
@@ -185,6 +188,7 @@ impl Progress {
             documents_in: *documents_in,
             documents_out: *documents_out,
             bytes_out: *bytes_out,
+            left_out: left_out.clone(),
             fraction: *fraction,
             cached: *cached,
             done: *done,

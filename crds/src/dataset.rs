@@ -67,8 +67,15 @@ pub struct DatasetSpec {
 }
 
 /// One place text is read from.
+///
+/// Files that are no text (archives, PDF, office files, images, programs) and what lies beside data in folders (hidden
+/// files, `.git`, `_SUCCESS`, checksums) are left out and counted; a uri that names one directly is refused. Gzip, zstd,
+/// bzip2 and xz are seen through, byte order marks and UTF-16 and UTF-32 are decoded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    { "rule": "!has(self.maxErrors) || (has(self.onError) && self.onError == 'skip')",
+      "message": "maxErrors goes with onError: skip only: add onError: skip, or remove maxErrors" }]))]
 pub struct Source {
     /// `file:///absolute`, `file:relative/to/the/inputs/folder`, `https://…` or `s3://bucket/prefix`.
     #[schemars(length(max = 2048), extend("x-kubernetes-validations" = [
@@ -78,7 +85,9 @@ pub struct Source {
     /// How the bytes hold documents.
     #[serde(default)]
     pub format: SourceFormat,
-    /// Globs, relative to the uri, of which at least one must match. Empty takes every file.
+    /// Globs, relative to the uri, of which at least one must match. Empty takes every file. Hidden files and folders are
+    /// read only where a glob names the dot, as `.github/**` does, and HTML under another name than `*.html` and its like
+    /// only where a glob of the list holds `htm`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
     pub include: Vec<String>,
@@ -86,10 +95,49 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
     pub exclude: Vec<String>,
-    /// Field (jsonl) or column (parquet) that holds the text.
+    /// Field (jsonl) or column (parquet) that holds the text. Where it is null, a missing number (`NaN`) or empty, there is
+    /// no document; these are counted.
     #[serde(default = "default_text_field")]
     #[schemars(length(min = 1, max = 256))]
     pub text_field: String,
+    /// What becomes of a line that holds no text (jsonl), and of a file that is damaged or in whose place something else
+    /// lies, such as a git-lfs pointer or an error page (jsonl, parquet, anything compressed). Default: `fail`.
+    #[serde(default, skip_serializing_if = "OnError::is_fail")]
+    pub on_error: OnError,
+    /// Most of them that are skipped; one more, and the Dataset fails. Default: 100. Goes with `onError: skip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_errors: Option<u64>,
+}
+
+impl Source {
+    /// Broken lines and damaged files that may be skipped; none where the first one is the end.
+    pub fn tolerated_errors(&self) -> u64 {
+        match self.on_error {
+            OnError::Fail => 0,
+            OnError::Skip => self.max_errors.unwrap_or(DEFAULT_MAX_ERRORS),
+        }
+    }
+}
+
+/// Enough for the torn ends of a large corpus, too few for a corpus that is something else than was thought.
+const DEFAULT_MAX_ERRORS: u64 = 100;
+
+/// What becomes of a broken line or a damaged file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// It ends the Dataset; the message says where it is.
+    #[default]
+    Fail,
+    /// It is left out, counted and shown as an example.
+    Skip,
+}
+
+impl OnError {
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 fn default_text_field() -> String {
@@ -116,7 +164,8 @@ pub enum SourceFormat {
     { "rule": "!has(self.minBytes) || !has(self.maxBytes) || self.minBytes <= self.maxBytes",
       "message": "maxBytes is less than minBytes, so no document would be kept: raise maxBytes or lower minBytes" }]))]
 pub enum PipelineStage {
-    /// Replaces invalid UTF-8 by U+FFFD and drops documents with too much of it.
+    /// Replaces by U+FFFD what is no text (invalid UTF-8, lone surrogates of JSON and UTF-16, NUL) and drops documents with
+    /// too much of it.
     Utf8Repair {
         /// Largest share (0 to 1) of replaced characters a document may have.
         #[serde(default = "default_max_replaced_ratio")]

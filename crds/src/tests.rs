@@ -1,8 +1,8 @@
 //! What the types accept, refuse and default.
 
 use crate::{
-    dataset::{DatasetSpec, PipelineStage},
-    job::exit::ExitCode,
+    dataset::{DatasetSpec, OnError, PipelineStage, Source},
+    job::{exit::ExitCode, manifest::StageCounts},
     quantity::is_quantity,
     training_job::Workers,
 };
@@ -27,6 +27,26 @@ fn dataset_defaults_are_filled_in() {
     assert!(spec.packing.document_mask);
     assert_eq!(spec.pipeline[1], PipelineStage::Length { min_bytes: 8, max_bytes: None });
     assert_eq!(spec.holdout.ratio, 0.01);
+    assert_eq!((spec.sources[0].on_error, spec.sources[0].tolerated_errors()), (OnError::Fail, 0));
+    let written = serde_json::to_string(&spec).expect("a spec");
+    assert!(!written.contains("onError"), "a default is not written, so that no spec of before changes: {written}");
+}
+
+#[test]
+fn errors_are_skipped_up_to_a_bound() {
+    let source = |fields: &str| -> Source {
+        serde_json::from_str(&format!(r#"{{"uri":"file:a","onError":"skip"{fields}}}"#)).expect("a source")
+    };
+    assert_eq!(source("").tolerated_errors(), 100);
+    assert_eq!(source(r#","maxErrors":7"#).tolerated_errors(), 7);
+}
+
+#[test]
+fn counts_of_earlier_releases_are_read() {
+    let text = r#"{"stage":"read","documentsIn":2,"documentsOut":1,"bytesIn":20,"bytesOut":10}"#;
+    let counts: StageCounts = serde_json::from_str(text).expect("counts without what was left out");
+    assert!(counts.left_out.is_empty());
+    assert_eq!(serde_json::to_string(&counts).expect("counts"), text, "so that their seal still holds");
 }
 
 #[test]

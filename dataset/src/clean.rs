@@ -27,7 +27,7 @@ use crate::{
     document::{ContentDigest, Document},
     report::Extent,
     sealed::SealedError,
-    source::{self, Batch, InputFile, Item, SourceError},
+    source::{self, Batch, Inputs, Item, LeftOut, SourceError},
     stop::Stopped,
 };
 use counts::Tally;
@@ -51,6 +51,16 @@ pub enum CleanError {
         /// Where the document is.
         origin: String,
         /// First wrong byte.
+        at: usize,
+    },
+    /// A NUL reached a stage that needs text.
+    #[error(
+        "{origin} holds a NUL at byte {at}, which is no text; put {{type: utf8Repair}} first in spec.pipeline, or exclude the file"
+    )]
+    Nul {
+        /// Where the document is.
+        origin: String,
+        /// The first one.
         at: usize,
     },
     /// Nothing is left.
@@ -81,14 +91,14 @@ pub enum CleanError {
 ///
 /// # Errors
 /// See [`CleanError`].
-pub fn run(context: &Context<'_>, files: &[InputFile]) -> Result<CleanRecord, CleanError> {
-    if let Some(record) = record::find(context, files)? {
+pub fn run(context: &Context<'_>, inputs: &Inputs) -> Result<CleanRecord, CleanError> {
+    if let Some(record) = record::find(context, inputs)? {
         for counts in &record.stages {
             context.reporter.stage(counts, Extent::Cached)?;
         }
         return Ok(record);
     }
-    make(context, files)
+    make(context, inputs)
 }
 
 /// Makes sure that every kept document can be read.
@@ -101,12 +111,13 @@ pub fn check(context: &Context<'_>, record: &CleanRecord) -> Result<(), CleanErr
     Ok(())
 }
 
-fn make(context: &Context<'_>, files: &[InputFile]) -> Result<CleanRecord, CleanError> {
+fn make(context: &Context<'_>, inputs: &Inputs) -> Result<CleanRecord, CleanError> {
+    let files = &inputs.files;
     let folder = context.workspace.begin("clean").map_err(CleanError::Record)?;
     let sources = &context.job.spec.sources;
     let total: Option<u64> = files.iter().map(|file| file.size).sum();
     let progress = AtomicU64::new(0);
-    let mut pipeline = Pipeline::new(context, store::Writer::new(folder.clone()));
+    let mut pipeline = Pipeline::new(context, inputs, store::Writer::new(folder.clone()));
     let hashes = std::thread::scope(|scope| -> Result<Vec<String>, CleanError> {
         let (sender, receiver) = sync_channel::<Batch>(QUEUED_BATCHES);
         let (progress, stop) = (&progress, &context.stop);
@@ -124,7 +135,7 @@ fn make(context: &Context<'_>, files: &[InputFile]) -> Result<CleanRecord, Clean
         reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(hashes)
     })?;
-    let record = pipeline.finish(files, hashes)?;
+    let record = pipeline.finish(inputs, hashes)?;
     record.save(context)?;
     Ok(record)
 }
@@ -138,9 +149,13 @@ struct Pipeline<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    fn new(context: &'a Context<'a>, store: store::Writer) -> Self {
+    fn new(context: &'a Context<'a>, inputs: &Inputs, store: store::Writer) -> Self {
+        let mut read = Tally::new("read");
+        for (why, (count, first)) in &inputs.left_out {
+            read.left_out(why.name(), *count, first, &reason(*why, ""));
+        }
         let stages = context.job.spec.pipeline.iter().map(|stage| (Stage::new(stage), Tally::new(stage::name(stage))));
-        Self { context, read: Tally::new("read"), stages: stages.collect(), store }
+        Self { context, read, stages: stages.collect(), store }
     }
 
     fn push(&mut self, batch: Batch, hashes: &mut Vec<String>) -> Result<(), CleanError> {
@@ -151,7 +166,10 @@ impl<'a> Pipeline<'a> {
                     self.read.kept(document.text.len() as u64, document.text.len() as u64);
                     documents.push(document);
                 }
-                Item::Skipped { origin, bytes, reason } => self.read.dropped(bytes, &origin, reason, b""),
+                Item::Skipped { origin, bytes, why, detail } => {
+                    self.read.passed_over(bytes);
+                    self.read.left_out(why.name(), 1, &origin, &reason(why, &detail));
+                }
                 Item::FileEnd { index, hash } => {
                     debug_assert_eq!(index, hashes.len(), "files end in order");
                     hashes.push(hash);
@@ -176,20 +194,30 @@ impl<'a> Pipeline<'a> {
         std::iter::once(&self.read).chain(self.stages.iter().map(|(_, tally)| tally)).map(Tally::counts)
     }
 
-    fn finish(self, files: &[InputFile], hashes: Vec<String>) -> Result<CleanRecord, CleanError> {
+    fn finish(self, inputs: &Inputs, hashes: Vec<String>) -> Result<CleanRecord, CleanError> {
         self.report(Extent::Done)?;
+        let left_out = &self.read.counts().left_out;
+        if !left_out.is_empty() {
+            tracing::info!(?left_out, "not everything in the sources is text");
+        }
         let counts: Vec<StageCounts> = self.counts().cloned().collect();
         if counts.last().is_none_or(|last| last.documents_out == 0) {
             return Err(empty(&counts));
         }
         let stored = self.store.finish()?;
-        Ok(CleanRecord::new(&self.context.job.spec, files, hashes, counts, stored))
+        Ok(CleanRecord::new(&self.context.job.spec, inputs, hashes, counts, stored))
     }
 }
 
 /// The digest of a document that is text.
 fn text_digest(document: &Document) -> Result<ContentDigest, CleanError> {
     stage::as_text(document).map(|text| ContentDigest::of(text.as_bytes()))
+}
+
+/// What an example says of something that was left out.
+fn reason(why: LeftOut, detail: &str) -> String {
+    let separator = if detail.is_empty() { "" } else { ": " };
+    format!("it is {}{separator}{detail}", why.phrase())
 }
 
 /// Names the stage behind which nothing is left.
@@ -201,6 +229,8 @@ fn empty(counts: &[StageCounts]) -> CleanError {
     };
     let trail =
         counts.iter().map(|counts| format!("{} {} -> {}", counts.stage, counts.documents_in, counts.documents_out));
+    let mut trail = trail.collect::<Vec<_>>();
+    trail.extend(counts[0].left_out.iter().map(|(what, many)| format!("left out {what}: {many}")));
     let remedy = if culprit == 0 { "name sources that hold text" } else { "loosen this stage or add sources" };
-    CleanError::Empty { stage, counts: trail.collect::<Vec<_>>().join(", "), remedy }
+    CleanError::Empty { stage, counts: trail.join(", "), remedy }
 }

@@ -129,6 +129,9 @@ fn source(error: &SourceError) -> Cause<'_> {
         | SourceError::FindLocal { .. }
         | SourceError::List { .. }
         | SourceError::NoMatch { .. }
+        | SourceError::Foreign { .. }
+        | SourceError::Unsupported { .. }
+        | SourceError::TooManyErrors { .. }
         | SourceError::BrokenLine { .. }
         | SourceError::Parquet { .. } => Cause::Input,
     }
@@ -161,7 +164,7 @@ fn sealed(error: &SealedError) -> Cause<'_> {
 fn clean(error: &CleanError) -> Cause<'_> {
     match error {
         CleanError::Source(error) => source(error),
-        CleanError::Decode { .. } | CleanError::Empty { .. } => Cause::Input,
+        CleanError::Decode { .. } | CleanError::Nul { .. } | CleanError::Empty { .. } => Cause::Input,
         CleanError::Store(error) => sealed(error),
         CleanError::Record(_) | CleanError::Progress(_) => Cause::Disk,
         CleanError::Stopped(Stopped) => Cause::Stopped,

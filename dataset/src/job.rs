@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bedplate_crds::{
-    dataset::{DatasetSpec, PipelineStage, TokenizerSource},
+    dataset::{DatasetSpec, OnError, PipelineStage, TokenizerSource},
     job::DatasetJob,
 };
 use bedplate_tokenizer::train::MIN_VOCAB_SIZE;
@@ -57,6 +57,13 @@ pub fn read(path: &Path) -> Result<DatasetJob, JobError> {
 /// Refuses what cannot work. The same rules as the operator's, for jobs that were written by hand.
 pub fn check(spec: &DatasetSpec) -> Result<(), JobError> {
     ensure(!spec.sources.is_empty(), "spec.sources", &"[]", "name at least one place to read text from")?;
+    for (index, source) in spec.sources.iter().enumerate() {
+        if let Some(max_errors) = &source.max_errors {
+            let is_allowed = *max_errors > 0 && source.on_error == OnError::Skip;
+            let remedy = "write at least 1, and onError: skip beside it";
+            ensure(is_allowed, &format!("spec.sources[{index}].maxErrors"), max_errors, remedy)?;
+        }
+    }
     for (index, stage) in spec.pipeline.iter().enumerate() {
         check_stage(&format!("spec.pipeline[{index}]"), stage)?;
     }

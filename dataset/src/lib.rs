@@ -73,8 +73,8 @@ pub fn run(
 /// Every stage in order.
 fn stages(context: &Context<'_>) -> Result<DatasetManifest, DatasetError> {
     let spec = &context.job.spec;
-    let files = source::discover(&spec.sources, &context.roots, &context.stop)?;
-    let clean = clean::run(context, &files)?;
+    let inputs = source::discover(&spec.sources, &context.roots, &context.stop)?;
+    let clean = clean::run(context, &inputs)?;
     let vocabulary = vocabulary::run(context, &clean)?;
     if let Some(manifest) = output::find(context, &clean, &vocabulary) {
         tokenize::report_cached(context, &clean)?;
@@ -100,8 +100,8 @@ pub fn dump(
     let context = prepare(job, environment, reporter, stop)?;
     let clean = threads(job)?.install(|| {
         with_repairs(&context, |context| {
-            let files = source::discover(&job.spec.sources, &context.roots, &context.stop)?;
-            let clean = clean::run(context, &files)?;
+            let inputs = source::discover(&job.spec.sources, &context.roots, &context.stop)?;
+            let clean = clean::run(context, &inputs)?;
             clean::check(context, &clean)?;
             Ok(clean)
         })

@@ -111,7 +111,7 @@ pub fn counts(splits: &[&Split]) -> StageCounts {
         documents_out: documents,
         bytes_in: splits.iter().map(|split| split.bytes).sum(),
         bytes_out: splits.iter().flat_map(|split| &split.shards).map(|shard| shard.bytes).sum(),
-        examples: Vec::new(),
+        ..StageCounts::default()
     }
 }
 

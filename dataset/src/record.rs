@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Raised whenever a stage would make other bytes of the same input, so that what an older build kept is made again.
-pub const CODE_VERSION: u32 = 1;
+pub const CODE_VERSION: u32 = 2;
 
 /// Why a record could not be written.
 #[derive(Debug, thiserror::Error)]

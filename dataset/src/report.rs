@@ -61,6 +61,7 @@ impl Reporter {
             documents_out: counts.documents_out,
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
+            left_out: counts.left_out.clone(),
             fraction: match extent {
                 Extent::Running(fraction) => fraction.map(|fraction| fraction.clamp(0.0, 1.0)),
                 Extent::Done | Extent::Cached => Some(1.0),

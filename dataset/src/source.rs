@@ -3,15 +3,25 @@
 //! Owns which files count and in which order: sources as they are written, files by their path inside the source, so
 //! that neither the place of a folder nor the order of a directory changes what is read. Never looks into a document.
 
+mod content;
 mod decompress;
+mod encoding;
+mod format;
 mod jsonl;
+mod kind;
+mod left_out;
 mod local;
+mod names;
 mod parquet_file;
+mod peek;
+mod raw;
 mod read;
 mod remote;
 mod selection;
+mod tolerance;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,8 +30,10 @@ use std::{
 use bedplate_crds::dataset::Source;
 
 use crate::stop::{Stop, Stopped};
+pub use left_out::LeftOut;
 pub use read::{Batch, FileHash, Item, MAX_DOCUMENT_BYTES, MAX_LINE_BYTES, content_hash, read_all};
 pub use remote::{Client, RemoteError, RemoteObject};
+use selection::{Choice, Selection};
 
 /// Where relative uris begin, and what must not be read.
 #[derive(Clone, Debug)]
@@ -46,7 +58,18 @@ pub struct InputFile {
     /// Changes whenever the content does (times and inode, or the server's validator); none where nothing is to be
     /// trusted.
     pub stamp: Option<String>,
+    /// Whether the uri of the source is this file's own.
+    is_named: bool,
     place: Place,
+}
+
+/// What there is to read, and what lies beside it.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// The files, in reading order.
+    pub files: Vec<InputFile>,
+    /// How many files of each kind were left out by their name, and the first of them.
+    pub left_out: BTreeMap<LeftOut, (u64, String)>,
 }
 
 #[derive(Debug)]
@@ -96,7 +119,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// No file is left to read.
-    #[error("{field}: {uri} holds {found} files, but none matches; widen include or narrow exclude")]
+    #[error("{field}: {uri} holds {found} files, but none matches{left_out}; widen include or narrow exclude")]
     NoMatch {
         /// The field.
         field: String,
@@ -104,6 +127,38 @@ pub enum SourceError {
         uri: String,
         /// Files before the globs.
         found: usize,
+        /// What of them was left out by its name.
+        left_out: String,
+    },
+    /// A file that the source names holds no text.
+    #[error("{file} is {kind}; {remedy}")]
+    Foreign {
+        /// The file.
+        file: String,
+        /// What it is.
+        kind: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file is whole, but of a form that is not read.
+    #[error("{file}: {reason}")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The form, and the remedy.
+        reason: String,
+    },
+    /// More was wrong than may be skipped.
+    #[error(
+        "{field}: more than {limit} broken lines or damaged files; the last is {last}; mend them or raise maxErrors"
+    )]
+    TooManyErrors {
+        /// The field.
+        field: String,
+        /// What it allows.
+        limit: u64,
+        /// The error that was one too many.
+        last: String,
     },
     /// A remote source cannot be reached or listed.
     #[error("{field} cannot be used")]
@@ -133,22 +188,26 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A line is no JSON object with the text in it.
-    #[error("{file} line {line}: {reason}")]
+    #[error("{file} line {line}: {reason}; {remedy}")]
     BrokenLine {
         /// The file.
         file: String,
         /// Counted from 1.
         line: u64,
-        /// What is wrong, and the remedy.
+        /// What is wrong.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
-    /// A parquet file is damaged or has not the column.
-    #[error("{file}: {reason}")]
+    /// A parquet file is damaged, is not supported or has not the column.
+    #[error("{file}: {reason}; {remedy}")]
     Parquet {
         /// The file.
         file: String,
-        /// What is wrong, and the remedy.
+        /// What is wrong.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The work was stopped.
     #[error(transparent)]
@@ -159,12 +218,16 @@ pub enum SourceError {
 ///
 /// # Errors
 /// Where a source is missing, unreachable or matches nothing.
-pub fn discover(sources: &[Source], roots: &Roots, stop: &Stop) -> Result<Vec<InputFile>, SourceError> {
-    let mut files = Vec::new();
+pub fn discover(sources: &[Source], roots: &Roots, stop: &Stop) -> Result<Inputs, SourceError> {
+    let mut inputs = Inputs::default();
     let mut client = None;
     for (index, source) in sources.iter().enumerate() {
         stop.check()?;
         let field = format!("spec.sources[{index}].uri");
+        if source.uri.split('/').any(|part| part == ".git") {
+            let (kind, remedy) = ("a part of git's own folder", "name the folder that it lies in");
+            return Err(SourceError::Foreign { file: format!("{field}: {}", source.uri), kind, remedy });
+        }
         let found = if let Some(path) = source.uri.strip_prefix("file:") {
             local::list(&field, path, roots)?
         } else {
@@ -175,17 +238,43 @@ pub fn discover(sources: &[Source], roots: &Roots, stop: &Stop) -> Result<Vec<In
             };
             list_remote(&field, &source.uri, &client)?
         };
-        let selection = selection::Selection::new(index, source)?;
-        let count = found.len();
-        let mut kept: Vec<Found> = found.into_iter().filter(|found| selection.keeps(&found.path)).collect();
+        inputs.choose(index, source, found)?;
+    }
+    Ok(inputs)
+}
+
+impl Inputs {
+    /// Takes what a source wants of `found`.
+    fn choose(&mut self, index: usize, source: &Source, found: Vec<Found>) -> Result<(), SourceError> {
+        let selection = Selection::new(index, source)?;
+        let (count, mut left_out) = (found.len(), 0);
+        let mut kept: Vec<Found> = Vec::new();
+        for found in found {
+            match selection.choose(&found.path) {
+                Choice::Other => {}
+                Choice::LeftOut(beside) if !found.is_named => {
+                    left_out += 1;
+                    let entry = self.left_out.entry(LeftOut::Beside(beside)).or_insert((0, found.path.clone()));
+                    entry.0 += 1;
+                    if found.path < entry.1 {
+                        entry.1 = found.path;
+                    }
+                }
+                Choice::LeftOut(_) | Choice::Keep => kept.push(found),
+            }
+        }
         if kept.is_empty() {
             let field = format!("spec.sources[{index}]");
-            return Err(SourceError::NoMatch { field, uri: source.uri.clone(), found: count });
+            let left_out = match left_out {
+                0 => String::new(),
+                some => format!(" (left out as hidden files, markers and the like: {some})"),
+            };
+            return Err(SourceError::NoMatch { field, uri: source.uri.clone(), found: count, left_out });
         }
         kept.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-        files.extend(kept.into_iter().map(|found| found.into_input(index)));
+        self.files.extend(kept.into_iter().map(|found| found.into_input(index)));
+        Ok(())
     }
-    Ok(files)
 }
 
 /// One file of a source, before the globs.
@@ -193,18 +282,20 @@ struct Found {
     path: String,
     size: Option<u64>,
     stamp: Option<String>,
+    is_named: bool,
     place: Place,
 }
 
 impl Found {
     fn into_input(self, source: usize) -> InputFile {
-        let Self { path, size, stamp, place } = self;
-        InputFile { source, path, size, stamp, place }
+        let Self { path, size, stamp, is_named, place } = self;
+        InputFile { source, path, size, stamp, is_named, place }
     }
 }
 
 fn list_remote(field: &str, uri: &str, client: &Arc<Client>) -> Result<Vec<Found>, SourceError> {
-    let objects = if uri.starts_with("s3://") {
+    let is_s3 = uri.starts_with("s3://");
+    let objects = if is_s3 {
         client.s3_objects(uri)
     } else if uri.starts_with("http://") || uri.starts_with("https://") {
         client.http_object(uri).map(|object| vec![object])
@@ -212,10 +303,13 @@ fn list_remote(field: &str, uri: &str, client: &Arc<Client>) -> Result<Vec<Found
         return Err(SourceError::ParseUri { field: field.to_owned(), uri: uri.to_owned() });
     };
     let objects = objects.map_err(|source| SourceError::Remote { field: field.to_owned(), source })?;
+    let is_one = objects.len() == 1;
     let found = objects.into_iter().map(|object| Found {
         path: object.path.clone(),
         size: object.size,
         stamp: object.stamp(),
+        // A prefix may be an object's whole key.
+        is_named: !is_s3 || (is_one && uri.ends_with(&object.path)),
         place: Place::Remote(Arc::new(object)),
     });
     Ok(found.collect())

@@ -181,12 +181,5 @@ impl Work<'_> {
 }
 
 fn counts() -> StageCounts {
-    StageCounts {
-        stage: STAGE.to_owned(),
-        documents_in: 0,
-        documents_out: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        examples: Vec::new(),
-    }
+    StageCounts { stage: STAGE.to_owned(), ..StageCounts::default() }
 }

@@ -185,6 +185,6 @@ fn counts(documents: u64, bytes: u64) -> StageCounts {
         documents_out: documents,
         bytes_in: bytes,
         bytes_out: bytes,
-        examples: Vec::new(),
+        ..StageCounts::default()
     }
 }

@@ -26,7 +26,18 @@ fn event(body: ProgressBody) -> ProgressEvent {
 fn stage(name: &str, cached: bool, done: bool) -> ProgressEvent {
     let stage = name.to_owned();
     let (documents_in, documents_out, bytes_in, bytes_out) = (3, 2, 12, 9);
-    event(ProgressBody::Stage { stage, documents_in, documents_out, bytes_in, bytes_out, fraction: None, cached, done })
+    let (left_out, fraction) = (std::collections::BTreeMap::new(), None);
+    event(ProgressBody::Stage {
+        stage,
+        documents_in,
+        documents_out,
+        bytes_in,
+        bytes_out,
+        left_out,
+        fraction,
+        cached,
+        done,
+    })
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{figures, run::board::Entry, state::records::output_dir};
 
 /// Examples shown of a stage.
-const EXAMPLES_SHOWN: usize = 6;
+const EXAMPLES_SHOWN: usize = 12;
 /// Characters shown of an example.
 const EXAMPLE_CHARS: usize = 400;
 /// Shards listed; a large Dataset has thousands, and its manifest names them all.
@@ -37,6 +37,8 @@ struct StageRow {
     kept_percent: f64,
     note: &'static str,
     time: Option<String>,
+    /// What it left out, by what it is.
+    left_out: String,
     examples: Vec<String>,
 }
 
@@ -113,6 +115,7 @@ fn stages(entry: &Entry, manifest: Option<&DatasetManifest>) -> Vec<StageRow> {
                     documents_out: stage.documents_out,
                     bytes_in: 0,
                     bytes_out: stage.bytes_out,
+                    left_out: stage.left_out.clone(),
                     examples: Vec::new(),
                 };
                 let note = if !stage.done {
@@ -146,6 +149,7 @@ fn stage_row(counts: &StageCounts, note: &'static str, seconds: Option<f64>) -> 
         kept_percent: 100.0 * (counts.documents_out as f64 / counts.documents_in.max(1) as f64).min(1.0),
         note,
         time: seconds.filter(|seconds| *seconds > 0.0).map(figures::seconds),
+        left_out: cut(&figures::left_out(&counts.left_out), EXAMPLE_CHARS),
         examples: counts.examples.iter().take(EXAMPLES_SHOWN).map(|text| cut(text, EXAMPLE_CHARS)).collect(),
     }
 }

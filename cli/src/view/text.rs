@@ -66,11 +66,16 @@ fn training(progress: &Progress) -> Live {
 /// The line that an event leaves, if any.
 pub fn milestone(event: &ProgressEvent) -> Option<String> {
     match &event.body {
-        ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, cached, done: true, .. } => {
+        ProgressBody::Stage { stage, documents_in, documents_out, bytes_out, left_out, cached, done: true, .. } => {
             let name = figures::one_line(stage, SAMPLE_CHARS);
             let (before, after) = (figures::count(*documents_in), figures::count(*documents_out));
             let cached = if *cached { "  unchanged" } else { "" };
-            Some(format!("{name:<10} {before} -> {after} documents, {}{cached}", figures::bytes(*bytes_out)))
+            let left_out = match figures::left_out(left_out) {
+                none if none.is_empty() => none,
+                some => figures::one_line(&format!("; left out: {some}"), MESSAGE_CHARS),
+            };
+            let bytes = figures::bytes(*bytes_out);
+            Some(format!("{name:<10} {before} -> {after} documents, {bytes}{cached}{left_out}"))
         }
         ProgressBody::Plan { bytes, parameters } => {
             let total = figures::bytes(bytes.values().sum());

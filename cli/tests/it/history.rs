@@ -121,6 +121,7 @@ async fn a_thread_of_runs_is_listed_and_its_lineage_walked() {
         documents_out: 1100,
         bytes_in: 6_000_000,
         bytes_out: 5_000_000,
+        left_out: std::collections::BTreeMap::new(),
         fraction: None,
         cached: false,
         done: true,

@@ -1,5 +1,7 @@
 //! What a Dataset reports: how far it is, what each stage kept, and what came out.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,9 @@ pub struct StageStatus {
     pub bytes_in: u64,
     /// Bytes that came out.
     pub bytes_out: u64,
+    /// What `read` left out, by what it is, such as `broken line` or `zip archive`, and how many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// Whether nothing it depends on had changed, so that its earlier output was taken.
     #[serde(default)]
     pub cached: bool,

@@ -1,5 +1,7 @@
 //! The manifest of a finished Dataset: what the trainer, the report and the lineage read.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ pub struct DatasetManifest {
 }
 
 /// What one stage kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StageCounts {
     /// Name of the stage.
@@ -43,6 +45,9 @@ pub struct StageCounts {
     pub bytes_in: u64,
     /// Bytes that came out.
     pub bytes_out: u64,
+    /// What `read` left out, by what it is: `broken line`, `zip archive`, `hidden file`, and how many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// A few short examples of what the stage dropped or changed, for the report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,

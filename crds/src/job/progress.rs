@@ -40,6 +40,9 @@ pub enum ProgressBody {
         bytes_in: u64,
         /// Bytes that came out.
         bytes_out: u64,
+        /// What it left out, by what it is, and how many.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        left_out: BTreeMap<String, u64>,
         /// Share of the work done (0 to 1), where it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fraction: Option<f64>,

@@ -4,6 +4,8 @@ use bedplate_crds::job::manifest::StageCounts;
 
 /// Examples kept for each stage: the first ones in reading order, so that they are the same on every run.
 const MAX_EXAMPLES: usize = 5;
+/// Examples kept of what was left out, at least one of each kind.
+const MAX_KINDS: usize = 12;
 /// Characters of text an example quotes.
 const QUOTED_CHARS: usize = 80;
 /// Characters of a path an example names.
@@ -15,14 +17,7 @@ pub(super) struct Tally(StageCounts);
 
 impl Tally {
     pub(super) fn new(stage: &str) -> Self {
-        Self(StageCounts {
-            stage: stage.to_owned(),
-            documents_in: 0,
-            documents_out: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            examples: Vec::new(),
-        })
+        Self(StageCounts { stage: stage.to_owned(), ..StageCounts::default() })
     }
 
     pub(super) fn counts(&self) -> &StageCounts {
@@ -37,11 +32,27 @@ impl Tally {
         self.0.bytes_out += bytes_out;
     }
 
+    /// Something of `bytes` went in that is no document.
+    pub(super) fn passed_over(&mut self, bytes: u64) {
+        self.0.documents_in += 1;
+        self.0.bytes_in += bytes;
+    }
+
     /// A document of `bytes` went in and did not come out.
     pub(super) fn dropped(&mut self, bytes: u64, origin: &str, reason: &str, text: &[u8]) {
         self.0.documents_in += 1;
         self.0.bytes_in += bytes;
         self.example("dropped", origin, reason, text);
+    }
+
+    /// `count` things that were left out, the first of them at `origin`.
+    pub(super) fn left_out(&mut self, what: &str, count: u64, origin: &str, reason: &str) {
+        let counted = self.0.left_out.entry(what.to_owned()).or_default();
+        let is_first = *counted == 0;
+        *counted += count;
+        if self.0.examples.len() < if is_first { MAX_KINDS } else { MAX_EXAMPLES } {
+            self.0.examples.push(format!("left out {}, {reason}", shorten(origin)));
+        }
     }
 
     /// Shows what was done to the document at `origin`.

@@ -8,7 +8,7 @@ use super::{CleanError, store::Stored};
 use crate::{
     context::Context,
     record::{self, CODE_VERSION, RecordError},
-    source::{self, InputFile, SourceError},
+    source::{self, InputFile, Inputs, SourceError},
 };
 
 /// Where the record lies, under `.stages`.
@@ -61,12 +61,12 @@ pub struct Segment {
 impl CleanRecord {
     pub(super) fn new(
         spec: &DatasetSpec,
-        files: &[InputFile],
+        inputs: &Inputs,
         hashes: Vec<String>,
         stages: Vec<StageCounts>,
         stored: Stored,
     ) -> Self {
-        let files = files.iter().zip(hashes).map(|(file, hash)| FileRecord {
+        let files = inputs.files.iter().zip(hashes).map(|(file, hash)| FileRecord {
             source: file.source,
             path: file.path.clone(),
             size: file.size,
@@ -74,7 +74,7 @@ impl CleanRecord {
             hash,
         });
         let Stored { segments, documents, bytes, digest } = stored;
-        Self { key: key(spec), files: files.collect(), stages, segments, documents, bytes, digest }
+        Self { key: key(spec, inputs), files: files.collect(), stages, segments, documents, bytes, digest }
     }
 
     /// Writes the record; from now on the stage is finished.
@@ -83,21 +83,25 @@ impl CleanRecord {
     }
 }
 
-/// Key of what decides, besides the files, what comes out. Where a source lies is not part of it.
-fn key(spec: &DatasetSpec) -> String {
-    let sources =
-        spec.sources.iter().map(|source| (source.format, &source.include, &source.exclude, &source.text_field));
-    record::key_of(&(CODE_VERSION, sources.collect::<Vec<_>>(), &spec.pipeline))
+/// Key of what decides, besides the files, what comes out and is counted. Where a source lies is not part of it.
+fn key(spec: &DatasetSpec, inputs: &Inputs) -> String {
+    let sources = spec
+        .sources
+        .iter()
+        .map(|source| (source.format, &source.include, &source.exclude, &source.text_field, source.tolerated_errors()));
+    let left_out = inputs.left_out.iter().map(|(why, found)| (why.name(), found));
+    record::key_of(&(CODE_VERSION, sources.collect::<Vec<_>>(), &spec.pipeline, left_out.collect::<Vec<_>>()))
 }
 
 /// The record, where it was made of exactly these files. Files whose times moved are hashed before they count as new.
-pub(super) fn find(context: &Context<'_>, files: &[InputFile]) -> Result<Option<CleanRecord>, CleanError> {
+pub(super) fn find(context: &Context<'_>, inputs: &Inputs) -> Result<Option<CleanRecord>, CleanError> {
+    let files = &inputs.files;
     let Some(mut found) = record::load::<CleanRecord>(&context.workspace.path(FILE)) else { return Ok(None) };
     let is_same = |(old, new): (&FileRecord, &InputFile)| {
         let same_size = old.size.zip(new.size).is_none_or(|(old, new)| old == new);
         old.source == new.source && old.path == new.path && same_size
     };
-    if found.key != key(&context.job.spec)
+    if found.key != key(&context.job.spec, inputs)
         || found.files.len() != files.len()
         || !found.files.iter().zip(files).all(is_same)
     {

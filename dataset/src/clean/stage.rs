@@ -108,29 +108,39 @@ fn judge(filter: &PipelineStage, document: &Document) -> Result<Verdict, CleanEr
 /// The document's text.
 ///
 /// # Errors
-/// Where it is no UTF-8.
+/// Where it is no UTF-8 or holds a NUL, which ends every document in a dump and is a character in no writing.
 pub(super) fn as_text(document: &Document) -> Result<&str, CleanError> {
-    std::str::from_utf8(&document.text)
-        .map_err(|error| CleanError::Decode { origin: document.origin.clone(), at: error.valid_up_to() })
+    let origin = || document.origin.clone();
+    let text = std::str::from_utf8(&document.text);
+    let text = text.map_err(|error| CleanError::Decode { origin: origin(), at: error.valid_up_to() })?;
+    match document.text.iter().position(|&byte| byte == 0) {
+        Some(at) => Err(CleanError::Nul { origin: origin(), at }),
+        None => Ok(text),
+    }
 }
 
-/// Replaces each longest piece that could not become a character by one U+FFFD (Unicode §3.9, the practice of the web).
+/// Replaces each longest piece that could not become a character by one U+FFFD (Unicode §3.9, the practice of the web), and
+/// each NUL.
 fn repair(bytes: &[u8], max_replaced_ratio: f64) -> Verdict {
-    if std::str::from_utf8(bytes).is_ok() {
+    if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() {
         return Verdict::Keep;
     }
     let mut text = String::with_capacity(bytes.len() + 16);
     let (mut replaced, mut chars) = (0_u64, 0_u64);
     for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        chars += chunk.valid().chars().count() as u64;
+        for char in chunk.valid().chars() {
+            let is_nul = char == '\0';
+            text.push(if is_nul { char::REPLACEMENT_CHARACTER } else { char });
+            chars += 1;
+            replaced += u64::from(is_nul);
+        }
         if !chunk.invalid().is_empty() {
             text.push(char::REPLACEMENT_CHARACTER);
             chars += 1;
             replaced += 1;
         }
     }
-    let reason = format!("{replaced} of {chars} characters are no UTF-8");
+    let reason = format!("{replaced} of {chars} characters are no text");
     if replaced as f64 > max_replaced_ratio * chars as f64 {
         return Verdict::Drop { reason };
     }

@@ -27,7 +27,7 @@ pub(super) fn list(field: &str, path: &str, roots: &Roots) -> Result<Vec<Found>,
     };
     if metadata.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(vec![found(name, &root, &metadata)]);
+        return Ok(vec![Found { is_named: true, ..found(name, &root, &metadata) }]);
     }
     let root = root.canonicalize().map_err(list_error)?;
     let own_output = roots.output_dir.canonicalize().unwrap_or_else(|_| roots.output_dir.clone());
@@ -49,7 +49,7 @@ pub(super) fn list(field: &str, path: &str, roots: &Roots) -> Result<Vec<Found>,
 
 fn found(path: String, place: &Path, metadata: &Metadata) -> Found {
     let place = place.to_owned();
-    Found { path, size: Some(metadata.len()), stamp: stamp(metadata), place: Place::Local(place) }
+    Found { path, size: Some(metadata.len()), stamp: stamp(metadata), is_named: false, place: Place::Local(place) }
 }
 
 fn relative(root: &Path, path: &Path) -> String {

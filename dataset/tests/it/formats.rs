@@ -1,10 +1,12 @@
 //! Every format, compression and selection gives the documents that are in it.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
+use bedplate_crds::job::exit::ExitCode::InvalidConfig;
 use parquet::{
-    data_type::{ByteArray, ByteArrayType, Int64Type},
-    file::writer::SerializedFileWriter,
+    basic::{BrotliLevel, Compression},
+    data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
+    file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::{Folder, prose, spec};
 
 /// A spec that keeps everything in the train split.
-fn everything(sources: Value) -> Value {
+pub fn everything(sources: Value) -> Value {
     let mut spec = spec();
     spec["sources"] = sources;
     spec["holdout"]["ratio"] = json!(0.0);
@@ -34,9 +36,14 @@ fn jsonl(texts: &[String]) -> String {
 
 /// A parquet file with an optional text column, several row groups and small pages.
 pub fn parquet_file(texts: &[Option<String>]) -> Vec<u8> {
+    compressed_parquet(texts, Compression::UNCOMPRESSED)
+}
+
+fn compressed_parquet(texts: &[Option<String>], compression: Compression) -> Vec<u8> {
+    let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
     let schema = "message m { required int64 id; optional binary body (UTF8); }";
-    let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, std::sync::Arc::default()).unwrap();
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
     for texts in texts.chunks(7) {
         let mut group = writer.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
@@ -53,7 +60,21 @@ pub fn parquet_file(texts: &[Option<String>]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+/// A parquet file with one optional column of numbers, some of them missing.
+fn numbers(values: &[Option<f64>]) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type("message m { optional double body; }").unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+    let there: Vec<f64> = values.iter().flatten().copied().collect();
+    column.typed::<DoubleType>().write_batch(&there, Some(&levels), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -64,8 +85,21 @@ fn every_format_and_compression_gives_the_same_documents() {
     let mut wanted = texts();
     let json_lines = jsonl(&wanted);
     let rows: Vec<Option<String>> = wanted.iter().cloned().map(Some).collect();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(json_lines.as_bytes()).unwrap();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let utf32 = |text: &str| text.chars().flat_map(|char| u32::from(char).to_be_bytes()).collect::<Vec<u8>>();
+    let marked: String = json_lines.lines().map(|line| format!("\u{feff}{line}\r\n")).collect();
     let files = [
         ("jsonl", json_lines.clone().into_bytes()),
+        ("jsonl", marked.clone().into_bytes()),
+        ("jsonl", utf16(&json_lines)),
+        ("jsonl", gzip(&utf16(&marked))),
+        ("jsonl", utf32(&json_lines)),
+        ("jsonl", bzip2.finish().unwrap()),
+        ("parquet", compressed_parquet(&rows, Compression::LZ4)),
+        ("parquet", compressed_parquet(&rows, Compression::LZ4_RAW)),
+        ("parquet", compressed_parquet(&rows, Compression::BROTLI(BrotliLevel::default()))),
         ("jsonl", gzip(json_lines.as_bytes())),
         ("jsonl", zstd::encode_all(json_lines.as_bytes(), 3).unwrap()),
         ("parquet", parquet_file(&rows)),
@@ -82,7 +116,14 @@ fn every_format_and_compression_gives_the_same_documents() {
     }
     let folder = Folder::new();
     for (index, text) in texts().iter().enumerate() {
-        let bytes = if index % 2 == 0 { text.as_bytes().to_vec() } else { gzip(text.as_bytes()) };
+        let marked = format!("\u{feff}{text}");
+        let bytes = match index % 5 {
+            0 => text.as_bytes().to_vec(),
+            1 => gzip(text.as_bytes()),
+            2 => marked.into_bytes(),
+            3 => utf16(&marked),
+            _ => utf32(text),
+        };
         folder.write(&format!("text/{index:02}"), bytes);
     }
     digests.push(folder.make(&everything(json!([{ "uri": "file:text" }]))).digest);
@@ -118,7 +159,11 @@ fn empty_and_missing_texts_are_counted_as_skipped() {
     let manifest = folder.make(&everything(source));
     let read = &manifest.stages[0];
     assert_eq!((read.documents_in, read.documents_out), (20, 18));
-    assert_eq!(read.examples, ["dropped data.parquet row 4, it is empty", "dropped data.parquet row 10, it is empty"]);
+    assert_eq!(
+        read.examples,
+        ["left out data.parquet row 4, it is empty", "left out data.parquet row 10, it is empty"]
+    );
+    assert_eq!(read.left_out, [("empty".to_owned(), 2)].into());
 }
 
 #[test]
@@ -136,4 +181,42 @@ fn invalid_utf8_is_repaired_and_duplicates_are_dropped_with_counts() {
     let mut wanted = [prose(1, 2000), format!("{}\u{fffd} tail", prose(2, 2000))];
     wanted.sort();
     assert_eq!(folder.documents("train"), wanted);
+}
+
+#[test]
+fn a_column_of_another_type_is_missing_texts_where_it_is_null_throughout() {
+    let folder = Folder::new();
+    let rows: Vec<_> = texts().into_iter().map(Some).collect();
+    folder.write("in/a.parquet", parquet_file(&rows));
+    folder.write("in/b.parquet", numbers(&[None, None, None]));
+    let source = json!([{ "uri": "file:in", "format": "parquet", "textField": "body" }]);
+    let read = folder.make(&everything(source.clone())).stages.remove(0);
+    assert_eq!((read.documents_in, read.documents_out, read.left_out["empty"]), (23, 20, 3));
+    folder.write("in/b.parquet", numbers(&[None, Some(1.5), None]));
+    folder.run(&everything(source)).assert_refused(
+        InvalidConfig,
+        &["b.parquet: column body holds no text; its columns are body", "set textField"],
+    );
+}
+
+#[test]
+fn parquet_that_is_whole_but_not_supported_is_called_so() {
+    let folder = Folder::new();
+    let check = |content: Vec<u8>, words: &[&str]| {
+        folder.write("a.parquet", content);
+        let source = json!([{ "uri": "file:a.parquet", "format": "parquet", "textField": "body", "onError": "skip" }]);
+        folder.run(&everything(source)).assert_refused(InvalidConfig, words);
+    };
+    let rows: Vec<_> = texts().into_iter().map(Some).collect();
+    // No writer here writes LZO: the codec of the column's first description becomes 3 (6 in zigzag).
+    let mut lzo = parquet_file(&rows);
+    let codec = b"\x18\x04body\x15\x00";
+    let at = lzo.windows(codec.len()).position(|window| window == codec).expect("a plain column");
+    lzo[at + codec.len() - 1] = 6;
+    check(lzo, &["a.parquet: column body is compressed with LZO, which is not supported", "write it again with zstd"]);
+    let mut encrypted = parquet_file(&rows);
+    let end = encrypted.len() - 4;
+    encrypted[..4].copy_from_slice(b"PARE");
+    encrypted[end..].copy_from_slice(b"PARE");
+    check(encrypted, &["a.parquet: it is encrypted", "write it again without encryption"]);
 }

@@ -4,6 +4,8 @@
 mod bad_input;
 mod caching;
 mod digest;
+mod errors;
+mod foreign;
 mod formats;
 mod harness;
 mod interruption;

@@ -2,7 +2,7 @@
 //!
 //! Owns the rules on the spec alone. What needs the text (an empty corpus, a missing folder) is refused by the worker.
 
-use bedplate_crds::dataset::{DatasetSpec, PipelineStage, Source, SourceFormat, TokenizerSource};
+use bedplate_crds::dataset::{DatasetSpec, OnError, PipelineStage, Source, SourceFormat, TokenizerSource};
 
 use crate::{
     pod,
@@ -71,6 +71,12 @@ fn check_source(checks: &mut Checks, field: &str, source: &Source) {
                 checks.refuse(Violation::Glob { field, glob: glob.clone(), reason: error.kind().to_string() });
             }
         }
+    }
+    if let Some(max_errors) = source.max_errors {
+        let field = format!("{field}.maxErrors");
+        checks.positive(&field, max_errors);
+        let allowed = "only with onError: skip (without it the first error is the end)";
+        checks.range(&field, max_errors, source.on_error == OnError::Skip, allowed);
     }
     if source.text_field.is_empty() && source.format != SourceFormat::Text {
         let remedy = "name the field or column that holds the text".to_owned();

@@ -97,8 +97,17 @@ impl ProgressSnapshot {
     }
 
     fn fold_stage(&mut self, body: &ProgressBody) {
-        let ProgressBody::Stage { stage, documents_in, documents_out, bytes_in, bytes_out, fraction, cached, done } =
-            body
+        let ProgressBody::Stage {
+            stage,
+            documents_in,
+            documents_out,
+            bytes_in,
+            bytes_out,
+            left_out,
+            fraction,
+            cached,
+            done,
+        } = body
         else {
             return;
         };
@@ -108,6 +117,7 @@ impl ProgressSnapshot {
             documents_out: *documents_out,
             bytes_in: *bytes_in,
             bytes_out: *bytes_out,
+            left_out: left_out.clone(),
             cached: *cached,
         };
         self.stage_fraction = *fraction;

@@ -59,6 +59,7 @@ pub fn stage(name: &str, documents_out: u64, done: bool) -> ProgressBody {
         documents_out,
         bytes_in: 1_000,
         bytes_out: documents_out * 100,
+        left_out: std::collections::BTreeMap::new(),
         fraction: Some(0.5),
         cached: false,
         done,

@@ -21,7 +21,18 @@ fn step(step: u64) -> ProgressBody {
 fn stage(name: &str, documents_out: u64, done: bool) -> ProgressBody {
     let (stage, fraction) = (name.to_owned(), Some(0.25));
     let (documents_in, bytes_in, bytes_out) = (10, 100, documents_out * 7);
-    ProgressBody::Stage { stage, documents_in, documents_out, bytes_in, bytes_out, fraction, cached: false, done }
+    let left_out = [("zip archive".to_owned(), 2)].into();
+    ProgressBody::Stage {
+        stage,
+        documents_in,
+        documents_out,
+        bytes_in,
+        bytes_out,
+        left_out,
+        fraction,
+        cached: false,
+        done,
+    }
 }
 
 fn started() -> ProgressBody {
@@ -64,6 +75,7 @@ fn stages_come_in_order_and_two_of_one_name_stay_two() {
     let snapshot = folded(events.into_iter().map(|body| (1.0, body)));
     let stages: Vec<_> = snapshot.stages.iter().map(|stage| (stage.stage.as_str(), stage.documents_out)).collect();
     assert_eq!(stages, [("read", 10), ("length", 9), ("length", 8)]);
+    assert_eq!(snapshot.stages[0].left_out["zip archive"], 2);
     assert_eq!(snapshot.stage_fraction, Some(0.25));
 }
 
