@@ -63,17 +63,17 @@ fn is_bzip2(head: &[u8]) -> bool {
 
 /// One stream of a format that allows several in a file.
 enum Stream<R> {
-    Gzip(flate2::bufread::GzDecoder<R>),
-    Bzip2(bzip2::bufread::BzDecoder<R>),
+    Gzip(Box<flate2::bufread::GzDecoder<R>>),
+    Bzip2(Box<bzip2::bufread::BzDecoder<R>>),
 }
 
 impl<R: BufRead> Stream<R> {
     fn gzip(raw: R) -> Self {
-        Self::Gzip(flate2::bufread::GzDecoder::new(raw))
+        Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(raw)))
     }
 
     fn bzip2(raw: R) -> Self {
-        Self::Bzip2(bzip2::bufread::BzDecoder::new(raw))
+        Self::Bzip2(Box::new(bzip2::bufread::BzDecoder::new(raw)))
     }
 }
 
@@ -87,15 +87,15 @@ struct Streams<'a, R> {
 impl<R: BufRead> Streams<'_, R> {
     /// Goes on to the next stream, where there is one.
     fn advance(&mut self) -> io::Result<()> {
-        let (mut raw, magic, begin): (_, _, fn(Peek<R>) -> Stream<Peek<R>>) = match self.stream.take() {
-            Some(Stream::Gzip(decoder)) => (decoder.into_inner(), GZIP, Stream::gzip),
-            Some(Stream::Bzip2(decoder)) => (decoder.into_inner(), BZIP2, Stream::bzip2),
+        let (mut raw, is_gzip) = match self.stream.take() {
+            Some(Stream::Gzip(decoder)) => (decoder.into_inner(), true),
+            Some(Stream::Bzip2(decoder)) => (decoder.into_inner(), false),
             None => return Ok(()),
         };
         skip_zeros(&mut raw)?;
         let head = raw.peek(HEAD_BYTES);
-        if head.starts_with(magic) {
-            self.stream = Some(begin(raw));
+        if head.starts_with(if is_gzip { GZIP } else { BZIP2 }) {
+            self.stream = Some(if is_gzip { Stream::gzip(raw) } else { Stream::bzip2(raw) });
         } else if !head.is_empty() {
             tracing::warn!(file = self.file, "what lies behind the end of the compressed data was passed over");
         }

@@ -165,10 +165,13 @@ fn not_text<E>(schema: &SchemaDescriptor, name: &str) -> RowError<E> {
     RowError::refused(reason, "set textField to one of them")
 }
 
-/// Makes sure that the column at `index` is not compressed in a way that is not known.
+/// Makes sure that the column at `index` is neither encrypted nor compressed in a way that is not known.
 fn check<E>(metadata: &ParquetMetaData, index: usize) -> Result<(), RowError<E>> {
     for group in metadata.row_groups() {
         let column = group.column(index);
+        if column.crypto_metadata().is_some() {
+            return Err(encrypted());
+        }
         if column.compression() == Compression::LZO {
             let reason =
                 format!("column {} is compressed with LZO, which is not supported", column.column_path().string());
