@@ -8,6 +8,7 @@ pub mod records;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -215,6 +216,19 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), StateError> {
     let beside = path.with_extension("part");
     let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|source| StateError::Write { path: path.to_path_buf(), source })
+}
+
+/// As [`write_whole`], for a file with secrets: nobody but the owner may read it.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), StateError> {
+    let beside = path.with_extension("part");
+    let write = || {
+        // One that an interrupted run left may be readable by others.
+        let _ = std::fs::remove_file(&beside);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|source| StateError::Write { path: path.to_path_buf(), source })
 }
 
 /// Removes the oldest folders; their names begin with the time. One that cannot be removed stays: it harms nothing.

@@ -5,6 +5,7 @@
 pub mod exit;
 pub mod manifest;
 pub mod progress;
+pub mod secret;
 pub mod termination;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::secret::Secret;
 use crate::{dataset::DatasetSpec, model_deployment::EngineArgs, training_job::TrainingJobSpec};
 
 /// Folder below a volume that holds the output folders of Datasets: `<volume>/datasets/<namespace>/<name>`.
@@ -96,6 +98,10 @@ pub struct TrainerJob {
     /// `host:port` where rank 0 listens for the other ranks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendezvous: Option<String>,
+    /// What every rank of this job knows and nobody else does: ranks that meet prove it to each other. Without it whoever
+    /// reaches the rendezvous can join. A secret: it is written nowhere but here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendezvous_token: Option<Secret>,
     /// Threads of each rank; 0 takes every core divided by the ranks on this machine.
     #[serde(default)]
     pub threads: usize,

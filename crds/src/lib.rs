@@ -15,6 +15,7 @@ pub mod pod_template;
 pub mod quantity;
 pub mod schema;
 pub mod training_job;
+pub mod uri;
 
 /// API group of every Bedplate kind.
 pub const GROUP: &str = "bedplate.dev";

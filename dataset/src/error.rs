@@ -189,9 +189,13 @@ fn load(error: &LoadError) -> Cause<'_> {
         LoadError::ParseUri { .. } | LoadError::Find { .. } | LoadError::Size { .. } => Cause::Input,
         LoadError::Fetch(error) => remote(error),
         LoadError::Read(error) => read(error),
-        LoadError::Hub(HubError::ParseUri(_) | HubError::FindLocal { .. } | HubError::ChooseFiles { .. }) => {
-            Cause::Input
-        }
+        LoadError::Hub(
+            HubError::ParseUri(_)
+            | HubError::FindLocal { .. }
+            | HubError::ChooseFiles { .. }
+            | HubError::Forbidden { .. },
+        ) => Cause::Input,
+        LoadError::Hub(HubError::Check { .. } | HubError::Keep { .. }) => Cause::Disk,
         LoadError::Hub(_) => Cause::Network,
         LoadError::Keep(_) => Cause::Disk,
     }

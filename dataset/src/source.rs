@@ -27,7 +27,7 @@ use std::{
     sync::Arc,
 };
 
-use bedplate_crds::dataset::Source;
+use bedplate_crds::{dataset::Source, uri::ShownUri};
 
 use crate::stop::{Stop, Stopped};
 pub use left_out::LeftOut;
@@ -89,7 +89,7 @@ pub enum SourceError {
         /// The field.
         field: String,
         /// What is there.
-        uri: String,
+        uri: ShownUri,
     },
     /// A glob cannot be understood.
     #[error("{field}: {reason}")]
@@ -124,7 +124,7 @@ pub enum SourceError {
         /// The field.
         field: String,
         /// The uri.
-        uri: String,
+        uri: ShownUri,
         /// Files before the globs.
         found: usize,
         /// What of them was left out by its name.
@@ -269,7 +269,7 @@ impl Inputs {
                 0 => String::new(),
                 some => format!(" (left out as hidden files, markers and the like: {some})"),
             };
-            return Err(SourceError::NoMatch { field, uri: source.uri.clone(), found: count, left_out });
+            return Err(SourceError::NoMatch { field, uri: ShownUri::new(&source.uri), found: count, left_out });
         }
         kept.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         self.files.extend(kept.into_iter().map(|found| found.into_input(index)));
@@ -300,7 +300,7 @@ fn list_remote(field: &str, uri: &str, client: &Arc<Client>) -> Result<Vec<Found
     } else if uri.starts_with("http://") || uri.starts_with("https://") {
         client.http_object(uri).map(|object| vec![object])
     } else {
-        return Err(SourceError::ParseUri { field: field.to_owned(), uri: uri.to_owned() });
+        return Err(SourceError::ParseUri { field: field.to_owned(), uri: ShownUri::new(uri) });
     };
     let objects = objects.map_err(|source| SourceError::Remote { field: field.to_owned(), source })?;
     let is_one = objects.len() == 1;

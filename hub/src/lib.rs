@@ -4,15 +4,21 @@
 //! may read it. Reads no environment and knows nothing of what a model is but its files' names.
 #![forbid(unsafe_code)]
 
+mod cache;
+mod download;
+pub mod reach;
 mod remote;
 mod uri;
+mod wire;
 
 use std::path::PathBuf;
 
+use download::FetchError;
 pub use uri::{ModelUri, UriError};
+pub use wire::WireError;
 
 /// Where downloads come from and go to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Folder of the cache, in the layout Hugging Face's own tools use.
     pub cache_dir: PathBuf,
@@ -41,8 +47,16 @@ pub enum HubError {
     ListRepository {
         /// `owner/name`.
         repository: String,
-        /// What the client said.
-        source: Box<hf_hub::api::sync::ApiError>,
+        /// What happened.
+        source: Box<WireError>,
+    },
+    /// The hub, or where it redirects to, is no place to fetch from.
+    #[error("could not fetch from {repository}; check HF_ENDPOINT")]
+    Forbidden {
+        /// `owner/name`.
+        repository: String,
+        /// Which place, and why not.
+        source: Box<WireError>,
     },
     /// Nothing in the repository can be served.
     #[error("the repository {repository} {problem}")]
@@ -61,8 +75,18 @@ pub enum HubError {
         repository: String,
         /// Path in the repository.
         file: String,
-        /// What the client said.
-        source: Box<hf_hub::api::sync::ApiError>,
+        /// What happened.
+        source: Box<WireError>,
+    },
+    /// A file cannot be kept.
+    #[error("could not write {file} of {repository} to the cache; is the disk full?")]
+    Keep {
+        /// `owner/name`.
+        repository: String,
+        /// Path in the repository.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A downloaded file could not be read back or marked as checked.
     #[error("could not check the downloaded file {path}; is the disk full?", path = path.display())]
@@ -86,6 +110,27 @@ pub enum HubError {
         /// sha256 of what arrived, hex.
         found: String,
     },
+}
+
+impl HubError {
+    fn listing(repository: &str, source: WireError) -> Self {
+        let repository = repository.to_owned();
+        match source {
+            source if source.is_forbidden() => Self::Forbidden { repository, source: Box::new(source) },
+            source => Self::ListRepository { repository, source: Box::new(source) },
+        }
+    }
+
+    fn download(repository: &str, file: &str, source: FetchError) -> Self {
+        let (repository, file) = (repository.to_owned(), file.to_owned());
+        match source {
+            FetchError::Wire(source) if source.is_forbidden() => {
+                Self::Forbidden { repository, source: Box::new(source) }
+            }
+            FetchError::Wire(source) => Self::Download { repository, file, source: Box::new(source) },
+            FetchError::Keep(source) => Self::Keep { repository, file, source },
+        }
+    }
 }
 
 /// Fetches what `uri` names if it is not here yet, and returns the local file or folder.

@@ -1,22 +1,19 @@
-//! One repository of the hub: which of its files a model needs, and fetching them. The wire and the cache's layout are
-//! hf-hub's; what is added here is the choice of files and the hash check.
+//! One repository of the hub: which of its files a model needs, and fetching them.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{
+    HubError, Options,
+    cache::Cache,
+    download::{self, retry},
+    uri::{is_inside, is_name},
+    wire::{Wire, WireError},
 };
 
-use hf_hub::{
-    Cache, Repo, RepoType,
-    api::sync::{ApiBuilder, ApiRepo},
-};
-use sha2::{Digest, Sha256};
-
-use crate::{HubError, Options, uri::is_inside};
-
-/// Attempts at one file before its error is reported; each goes on where the last stopped.
-const MAX_RETRIES: usize = 5;
+/// Longest listing that is read: one of a hundred thousand files has some ten megabytes.
+const MAX_LISTING_BYTES: u64 = 64 << 20;
 
 /// What a safetensors model is loaded from, besides its weights.
 const SIDE_FILES: [&str; 6] = [
@@ -31,38 +28,41 @@ const SIDE_FILES: [&str; 6] = [
 /// A repository and the cache its files go to.
 pub(crate) struct Repository {
     name: String,
-    api: ApiRepo,
-    cache: hf_hub::CacheRepo,
+    revision: String,
+    wire: Wire,
+    cache: Cache,
+}
+
+/// What the hub says of a repository.
+#[derive(Debug, Default, Deserialize)]
+struct Listing {
+    sha: Option<String>,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sibling {
+    rfilename: String,
 }
 
 impl Repository {
     pub(crate) fn new(name: String, revision: String, options: &Options) -> Result<Self, HubError> {
-        let cache = Cache::new(options.cache_dir.clone());
-        let repo = Repo::with_revision(name.clone(), RepoType::Model, revision);
-        let mut builder = ApiBuilder::from_cache(cache.clone())
-            .with_progress(false)
-            .with_retries(MAX_RETRIES)
-            .with_token(options.token.clone());
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-        }
-        let list_error = |source| HubError::ListRepository { repository: name.clone(), source: Box::new(source) };
-        let api = builder.build().map_err(list_error)?.repo(repo.clone());
-        Ok(Self { name, api, cache: cache.repo(repo) })
+        let cache = Cache::new(&options.cache_dir, &name, &revision);
+        let wire = Wire::new(options).map_err(|error| HubError::listing(&name, error))?;
+        Ok(Self { name, revision, wire, cache })
     }
 
     /// Local path of `file`, or of the folder that holds everything the model needs.
     pub(crate) fn fetch(&self, file: Option<String>) -> Result<PathBuf, HubError> {
         if let Some(file) = file {
-            return self.fetch_file(&file);
+            return self.fetch_file(&file, None);
         }
-        let info = self.api.info();
-        let info = info
-            .map_err(|source| HubError::ListRepository { repository: self.name.clone(), source: Box::new(source) })?;
-        let names: Vec<&str> = info.siblings.iter().map(|sibling| sibling.rfilename.as_str()).collect();
+        let listing = retry(|| self.list()).map_err(|error| HubError::listing(&self.name, error))?;
+        let names: Vec<&str> = listing.siblings.iter().map(|sibling| sibling.rfilename.as_str()).collect();
         let files =
             choose(&names).map_err(|problem| HubError::ChooseFiles { repository: self.name.clone(), problem })?;
-        let paths = files.into_iter().map(|file| self.fetch_file(file)).collect::<Result<Vec<_>, _>>()?;
+        let commit = listing.sha.as_deref();
+        let paths = files.into_iter().map(|file| self.fetch_file(file, commit)).collect::<Result<Vec<_>, _>>()?;
         match <[PathBuf; 1]>::try_from(paths) {
             Ok([single]) => Ok(single),
             // The first is config.json, which lies at the folder's top.
@@ -70,59 +70,37 @@ impl Repository {
         }
     }
 
-    fn fetch_file(&self, file: &str) -> Result<PathBuf, HubError> {
-        let path = match self.cache.get(file) {
+    fn list(&self) -> Result<Listing, WireError> {
+        let mut reply = self.wire.get(&format!("api/models/{}/revision/{}", self.name, self.revision), 0)?;
+        let body = reply.response.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
+        let body = body.map_err(|source| WireError::Silent { host: reply.host.clone(), source: Box::new(source) })?;
+        serde_json::from_slice(&body)
+            .map_err(|error| WireError::Broken(format!("{} answers no listing of a repository: {error}", reply.host)))
+    }
+
+    /// `commit` is the one that the listing names.
+    fn fetch_file(&self, file: &str, commit: Option<&str>) -> Result<PathBuf, HubError> {
+        let path = match self.cache.find(file) {
             Some(path) => path,
             None => {
                 tracing::info!(repository = self.name, file, "downloading");
-                self.api.download(file).map_err(|source| HubError::Download {
-                    repository: self.name.clone(),
-                    file: file.to_owned(),
-                    source: Box::new(source),
-                })?
+                self.download(file, commit)?
             }
         };
-        self.check(file, &path)?;
+        download::check(&self.name, file, &path)?;
         Ok(path)
     }
 
-    /// Compares a large file's content with the sha256 in its blob's name, once; a marker beside it says it was done.
-    fn check(&self, file: &str, pointer: &Path) -> Result<(), HubError> {
-        let failed = |source| HubError::Check { path: pointer.to_path_buf(), source };
-        let blob = pointer.canonicalize().map_err(failed)?;
-        let expected = blob.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        // Small files are named by their git object id; only those in large-file storage carry a sha256.
-        if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(());
-        }
-        let marker = blob.with_extension("verified");
-        if marker.exists() {
-            return Ok(());
-        }
-        let found = sha256(&blob).map_err(failed)?;
-        if found != expected.to_ascii_lowercase() {
-            std::fs::remove_file(pointer).map_err(failed)?;
-            std::fs::remove_file(&blob).map_err(failed)?;
-            let (repository, file) = (self.name.clone(), file.to_owned());
-            return Err(HubError::Hash { repository, file, expected, found });
-        }
-        File::create(marker).map_err(failed)?;
-        Ok(())
-    }
-}
-
-/// Bytes read at a time while hashing.
-const HASH_BUFFER: usize = 1 << 20;
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut reader = File::open(path)?;
-    let mut buffer = vec![0; HASH_BUFFER];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            read => hasher.update(&buffer[..read]),
-        }
+    fn download(&self, file: &str, commit: Option<&str>) -> Result<PathBuf, HubError> {
+        let place = format!("{}/resolve/{}/{file}", self.name, self.revision);
+        let fetched = download::fetch(&self.wire, &self.cache, &place);
+        let fetched = fetched.map_err(|error| HubError::download(&self.name, file, error))?;
+        // A mirror may leave out which commit a file is of; then the listing's stands, or the revision for itself.
+        let known = [fetched.commit.as_deref(), commit, Some(&self.revision)];
+        let commit = known.into_iter().flatten().find(|commit| is_name(commit)).unwrap_or("unknown");
+        self.cache
+            .publish(commit, file, &fetched.tag)
+            .map_err(|source| HubError::Check { path: self.cache.blob(&fetched.tag), source })
     }
 }
 

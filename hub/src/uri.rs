@@ -57,7 +57,8 @@ impl FromStr for ModelUri {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a text is safe as the name of a file or folder.
+pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
 }

@@ -10,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use bedplate_crds::job::{
-    InferenceJob,
-    exit::ExitCode,
-    progress::{ProgressBody, ProgressEvent},
+use bedplate_crds::{
+    job::{
+        InferenceJob,
+        exit::ExitCode,
+        progress::{ProgressBody, ProgressEvent},
+    },
+    uri::ShownUri,
 };
 use bedplate_engine::serving::ServingModel;
 use bedplate_hub::HubError;
@@ -40,7 +43,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the hub is reached; from the environment, read in `main`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HubAccess {
     /// `HF_TOKEN`.
     pub token: Option<String>,
@@ -65,7 +68,7 @@ pub enum ServeError {
     #[error("could not get the model of modelUri {uri}")]
     Fetch {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
         /// Why.
         source: HubError,
     },
@@ -97,8 +100,10 @@ impl ServeError {
         match self {
             Self::Bind { .. } | Self::Start(_) | Self::Serve { .. } => ExitCode::Retryable,
             Self::Fetch { source: HubError::ParseUri(_) | HubError::FindLocal { .. }, .. } => ExitCode::InvalidConfig,
-            Self::Fetch { source: HubError::ChooseFiles { .. }, .. } => ExitCode::InvalidConfig,
-            Self::Fetch { source: HubError::Check { .. }, .. } => ExitCode::StorageFailed,
+            Self::Fetch { source: HubError::ChooseFiles { .. } | HubError::Forbidden { .. }, .. } => {
+                ExitCode::InvalidConfig
+            }
+            Self::Fetch { source: HubError::Check { .. } | HubError::Keep { .. }, .. } => ExitCode::StorageFailed,
             Self::Fetch { .. } => ExitCode::Retryable,
             Self::Load(error) if error.is_corruption() => ExitCode::CorruptData,
             Self::Load(_) => ExitCode::InvalidConfig,
@@ -237,7 +242,7 @@ fn fetch(job: &InferenceJob, hub: HubAccess) -> Result<PathBuf, ServeError> {
     let HubAccess { token, endpoint } = hub;
     let options = bedplate_hub::Options { cache_dir: job.cache_dir.clone(), endpoint, token };
     bedplate_hub::resolve(&job.model_uri, &options)
-        .map_err(|source| ServeError::Fetch { uri: job.model_uri.clone(), source })
+        .map_err(|source| ServeError::Fetch { uri: ShownUri::new(&job.model_uri), source })
 }
 
 fn limits(plan: &EnginePlan, model: &ServingModel) -> Limits {

@@ -14,6 +14,7 @@ mod departure;
 mod failure;
 mod failure_policy;
 mod gate;
+pub mod job_key;
 mod job_view;
 pub mod model_deployment;
 pub mod names;

@@ -32,7 +32,11 @@ use kube::Client;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cluster::settings::ClusterSettings, config::OperatorConfig, progress_api::hub::ProgressHub};
+use crate::{
+    cluster::{job_key::JobKey, settings::ClusterSettings},
+    config::OperatorConfig,
+    progress_api::hub::ProgressHub,
+};
 use leader::{Elector, LeaderError};
 use metrics::Metrics;
 use term::Term;
@@ -124,13 +128,19 @@ impl Operator {
         Ok(())
     }
 
-    /// The cluster's settings, with the authority that pods check the progress API against.
+    /// The cluster's settings, with the authority that pods check the progress API against and the key of the jobs' tokens.
     fn settings(&self) -> Result<ClusterSettings, OperatorError> {
         let mut settings = self.config.cluster.clone();
+        settings.job_key = JobKey::random();
         if let Some(listener) = &self.config.progress {
             let path = listener.tls_dir.join("ca.crt");
             settings.ca_pem =
                 std::fs::read_to_string(&path).map_err(|source| OperatorError::Authority { path, source })?;
+            // Every operator of the installation has this key and nobody else does, so whichever leads makes the same tokens.
+            // Where it cannot be read the progress API says so.
+            if let Ok(key) = std::fs::read(listener.tls_dir.join("tls.key")) {
+                settings.job_key = JobKey::from_secret(&key);
+            }
         }
         Ok(settings)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bedplate_crds::{
     dataset::Storage,
-    job::{DATASETS_FOLDER, Reporting, TRAINING_JOBS_FOLDER},
+    job::{DATASETS_FOLDER, Reporting, TRAINING_JOBS_FOLDER, secret::Secret},
 };
 
 use crate::resource::{Kind, Metadata};
@@ -34,6 +34,8 @@ pub struct Layout {
     pub grpc_address: Option<String>,
     /// `host:port` where rank 0 of a TrainingJob listens; needed with two ranks or more.
     pub rendezvous: Option<String>,
+    /// What the ranks of the TrainingJob prove to each other there; none where whoever starts them adds it.
+    pub rendezvous_token: Option<Secret>,
     /// Threads of each process; 0 takes every core.
     pub threads: usize,
     /// Bytes each rank of a TrainingJob may plan for; 0 takes what the machine has.
@@ -54,6 +56,7 @@ impl Layout {
             http_address,
             grpc_address: None,
             rendezvous: None,
+            rendezvous_token: None,
             threads: 0,
             memory_limit_bytes: 0,
             kv_cache_bytes: 0,

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use bedplate_crds::uri::ShownUri;
+
 use crate::resource::{Kind, Metadata};
 
 /// Longest name that still fits a label value and the host name of a pod (RFC 1123).
@@ -75,7 +77,7 @@ pub enum Violation {
         /// Path of the field.
         field: String,
         /// What was written.
-        uri: String,
+        uri: ShownUri,
         /// The uris that can be used here.
         allowed: String,
     },
@@ -167,7 +169,11 @@ impl Checks {
     pub fn uri(&mut self, field: &str, uri: &str, schemes: &[&str], allowed: &str) {
         let has_body = |scheme: &&str| uri.strip_prefix(*scheme).is_some_and(|rest| !rest.trim_matches('/').is_empty());
         if !schemes.iter().any(has_body) {
-            self.refuse(Violation::Uri { field: field.to_owned(), uri: uri.to_owned(), allowed: allowed.to_owned() });
+            self.refuse(Violation::Uri {
+                field: field.to_owned(),
+                uri: ShownUri::new(uri),
+                allowed: allowed.to_owned(),
+            });
         }
     }
 

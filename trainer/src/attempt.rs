@@ -4,7 +4,7 @@
 
 use std::{fmt, thread};
 
-use bedplate_crds::job::{TrainerJob, progress::ProgressBody};
+use bedplate_crds::job::{TrainerJob, progress::ProgressBody, secret::Secret};
 use bedplate_engine::{
     checkpoint::CheckpointPhase,
     collective::{Collective, Solo},
@@ -16,11 +16,11 @@ use crate::{
     course::{Course, Surroundings},
     data::TrainingData,
     error::TrainError,
-    job::{self, ranks_on_this_machine},
+    job::{self, host_of, is_loopback, ranks_on_this_machine},
     model::{HubAccess, StartModel},
     plan::TrainingPlan,
     recipe::agreement_of,
-    rendezvous::{self, Identity, Patience, RENDEZVOUS_TIMEOUT, RendezvousError},
+    rendezvous::{self, Identity, Key, Patience, RENDEZVOUS_TIMEOUT, RendezvousError},
     report::Report,
     stop::Stop,
     train::Trainer,
@@ -105,7 +105,11 @@ fn meet(job: &TrainerJob, plan: &TrainingPlan, rank: u32, stop: Stop) -> Result<
         agreement: agreement_of(job, &plan.recipe),
         rank: rank as usize,
         world_size: job.spec.parallelism.data as usize,
+        key: Key::new(job.rendezvous_token.as_ref().map(Secret::reveal)),
     };
+    if !identity.key.is_secret() && !is_loopback(host_of(address)) {
+        tracing::warn!("the job file has no rendezvousToken: whoever reaches the rendezvous can join as a rank");
+    }
     tracing::info!(address, world_size = identity.world_size, "meeting the other ranks");
     Ok(Box::new(rendezvous::join(&identity, address, &Patience::new(RENDEZVOUS_TIMEOUT, stop))?))
 }

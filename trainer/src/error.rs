@@ -160,12 +160,17 @@ fn of_dataset(error: &DatasetError) -> ExitCode {
 fn of_model(error: &ModelError) -> ExitCode {
     match error {
         ModelError::Fetch(HubError::ListRepository { .. } | HubError::Download { .. }) => ExitCode::Retryable,
-        ModelError::Fetch(HubError::Check { .. }) => ExitCode::StorageFailed,
+        ModelError::Fetch(HubError::Check { .. } | HubError::Keep { .. }) => ExitCode::StorageFailed,
         ModelError::Fetch(HubError::Hash { .. }) => ExitCode::CorruptData,
         ModelError::Folder(error) if error.is_corruption() => ExitCode::CorruptData,
         ModelError::ReadTokenizer(_) => ExitCode::CorruptData,
         ModelError::Dataset(error) => of_dataset(error),
-        ModelError::Fetch(HubError::ParseUri(_) | HubError::FindLocal { .. } | HubError::ChooseFiles { .. })
+        ModelError::Fetch(
+            HubError::ParseUri(_)
+            | HubError::FindLocal { .. }
+            | HubError::ChooseFiles { .. }
+            | HubError::Forbidden { .. },
+        )
         | ModelError::FindFolder { .. }
         | ModelError::NotAFolder { .. }
         | ModelError::Folder(_)

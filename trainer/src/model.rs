@@ -109,7 +109,7 @@ pub enum ModelError {
 }
 
 /// Where a model comes from over the network.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HubAccess {
     /// Base URL of the hub; none takes the public one.
     pub endpoint: Option<String>,

@@ -2,8 +2,10 @@
 //!
 //! Owns the handshake: everybody says hello to rank 0 at the job's rendezvous; rank 0 checks that all belong to one job
 //! and tells them each other's addresses; then neighbours connect, and the collective takes the connections over.
-//! Every wait has a deadline and ends early when a stop is asked for.
+//! Every connection begins with a proof that both ends know the job's token, so nobody else can end a job, take a rank's
+//! place or read along. Every wait has a deadline and ends early when a stop is asked for.
 
+mod door;
 mod guest;
 mod host;
 mod message;
@@ -11,23 +13,25 @@ mod message;
 mod tests;
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
 use bedplate_engine::collective::{CollectiveError, Tcp, TcpLink};
 
 use crate::{recipe::Recipe, stop::Stop};
+pub use door::Key;
 
 /// How long ranks wait for each other: pods of one job are scheduled together, but images are pulled and a model is
 /// downloaded at each node's own speed.
 pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(300);
-/// Pause between two looks at a socket or two attempts to connect: short beside everything else that starting takes.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Longest a connection may keep rank 0 waiting for its hello, so that a stranger cannot hold up the job.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between two looks at a socket: short beside everything else that starting takes, and long enough that waiting costs
+/// no time of a core.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Pause before another attempt at rank 0 where somebody else answered: an address in DNS changes within seconds.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Longest a rank that belongs here may take over a message it has begun, or over reading one.
+const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the ranks did not come together.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,8 @@ pub struct Identity {
     pub rank: usize,
     /// Number of ranks.
     pub world_size: usize,
+    /// What all ranks know and strangers do not.
+    pub key: Key,
 }
 
 /// How long to wait, and what ends the waiting.
@@ -116,29 +122,22 @@ impl Patience {
         }
     }
 
-    /// The next connection, blocking and with a bound on silence.
-    fn accept(
-        &self,
-        listener: &TcpListener,
-        waiting_for: &dyn Fn() -> String,
-    ) -> Result<(TcpStream, SocketAddr), RendezvousError> {
-        let lost = |source| RendezvousError::Lost { peer: "the listener".to_owned(), source };
-        listener.set_nonblocking(true).map_err(lost)?;
-        let accepted = self.wait_for(waiting_for, || match listener.accept() {
-            Ok(accepted) => Ok(Some(accepted)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(lost(error)),
-        })?;
-        accepted.0.set_nonblocking(false).map_err(lost)?;
-        accepted.0.set_read_timeout(Some(HELLO_TIMEOUT)).map_err(lost)?;
-        Ok(accepted)
+    /// Waits a moment.
+    fn pause(&self, waiting_for: &dyn Fn() -> String) -> Result<(), RendezvousError> {
+        let end = Instant::now() + RETRY_PAUSE;
+        self.wait_for(waiting_for, || Ok((Instant::now() >= end).then_some(())))
+    }
+
+    /// Whether nobody wants to wait any longer.
+    fn is_over(&self) -> bool {
+        self.stop.is_requested() || Instant::now() >= self.deadline
     }
 }
 
 /// Brings the ranks together at `address` and returns this rank's collective.
 pub fn join(identity: &Identity, address: &str, patience: &Patience) -> Result<Tcp, RendezvousError> {
     let links = match identity.rank {
-        0 => host::gather(identity, &host::listen(address)?, patience)?,
+        0 => host::gather(identity, host::listen(address)?, patience)?,
         _ => guest::join(identity, address, patience)?,
     };
     let links = links.into_iter().enumerate().map(|(bit, stream)| TcpLink::new(identity.rank ^ (1 << bit), stream));

@@ -1,6 +1,6 @@
 //! A ModelDeployment in the report: what it serves, where, and within which limits.
 
-use bedplate_crds::model_deployment::ServedModel;
+use bedplate_crds::{model_deployment::ServedModel, uri::ShownUri};
 use bedplate_operator::resource::AnyResource;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub(super) fn section(entry: &Entry, anchor: String) -> Option<DeploymentSection
     let spec = &deployment.spec;
     let model = match &spec.model {
         ServedModel::TrainingJob { name } => format!("the final checkpoint of TrainingJob {name}"),
-        ServedModel::Uri { uri } => uri.clone(),
+        ServedModel::Uri { uri } => ShownUri::new(uri).to_string(),
     };
     let url = entry.progress.url.clone().unwrap_or_else(|| "not ready yet".to_owned());
     let url = if entry.record.phase == Phase::Ready { url } else { format!("{url} (no longer up)") };

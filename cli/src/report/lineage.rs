@@ -2,7 +2,7 @@
 //!
 //! Owns places and sizes; the page draws them.
 
-use bedplate_crds::{model_deployment::ServedModel, training_job::ModelSource};
+use bedplate_crds::{model_deployment::ServedModel, training_job::ModelSource, uri::ShownUri};
 use bedplate_operator::resource::{AnyResource, Kind, ResourceKey};
 use serde::Serialize;
 
@@ -158,6 +158,8 @@ fn artefact(key: &ResourceKey) -> String {
 
 /// A model from elsewhere.
 fn outside(uri: &str) -> Item {
+    let shown = ShownUri::new(uri);
+    let uri = shown.as_str();
     let name = uri.rsplit('/').next().unwrap_or(uri).trim_start_matches("file:").to_owned();
     let id = format!("model {uri}");
     Item { id, class: "checkpoint", caption: "Model", title: name, detail: uri.to_owned(), from: Vec::new() }

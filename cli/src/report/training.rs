@@ -3,6 +3,7 @@
 use bedplate_crds::{
     job::progress::StepMetrics,
     training_job::{ModelSource, TrainingJobSpec},
+    uri::ShownUri,
 };
 use bedplate_operator::resource::AnyResource;
 use serde::Serialize;
@@ -243,7 +244,7 @@ fn recipe(spec: &TrainingJobSpec) -> Vec<(&'static str, String)> {
             config.intermediate_size
         ),
         ModelSource::TrainingJob { name } => format!("continues TrainingJob {name}"),
-        ModelSource::Uri { uri } => format!("continues {uri}"),
+        ModelSource::Uri { uri } => format!("continues {}", ShownUri::new(uri)),
     };
     let data: Vec<String> =
         spec.data.iter().map(|source| format!("{} (weight {})", source.dataset, source.weight)).collect();

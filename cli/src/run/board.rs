@@ -2,7 +2,10 @@
 //!
 //! Owns `state.json` while the run holds the lock. Never starts or stops anything.
 
-use bedplate_crds::job::progress::{ProgressBody, ProgressEvent};
+use bedplate_crds::{
+    job::progress::{ProgressBody, ProgressEvent},
+    uri::hide_secrets,
+};
 use chrono::Utc;
 
 use super::told::{Ending, Failure, Update};
@@ -167,8 +170,11 @@ fn entry(task: Task, run_id: &str, state: &StateDir) -> Entry {
     let ranks = task.job.ranks();
     let (phase, reason) =
         if task.suspended { (Phase::Suspended, Reason::Suspended) } else { (Phase::Pending, Reason::WaitingForTurn) };
+    let mut manifest = to_manifest(&task.resource);
+    // The record outlives the run, and tells others of it.
+    hide_secrets(&mut manifest);
     let record = Record {
-        manifest: to_manifest(&task.resource),
+        manifest,
         phase,
         reason: Some(reason),
         message: None,

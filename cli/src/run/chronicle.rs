@@ -4,7 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use bedplate_crds::{job::manifest::DatasetManifest, model_deployment::ServedModel, training_job::ModelSource};
+use bedplate_crds::{
+    job::manifest::DatasetManifest,
+    model_deployment::ServedModel,
+    training_job::ModelSource,
+    uri::{ShownUri, hide_secrets},
+};
 use bedplate_operator::resource::AnyResource;
 use serde_json::Value;
 
@@ -36,12 +41,13 @@ impl Chronicle {
     /// When the journal takes no more.
     pub fn begin(&self, task: &Task) -> Result<Option<Attempt>, HistoryError> {
         let Some(history) = &self.history else { return Ok(None) };
+        let [spec, job] = [to_manifest(&task.resource)["spec"].take(), job_json(&task.job)].map(without_secrets);
         let attempt = history.begin_attempt(&NewAttempt {
             kind: task.key.kind,
             namespace: task.key.namespace.clone(),
             name: task.key.name.clone(),
-            spec: to_manifest(&task.resource)["spec"].take(),
-            job: job_json(&task.job),
+            spec,
+            job,
             started_at: chrono::Utc::now(),
         })?;
         for (artefact, digest, uri) in inputs(task) {
@@ -65,6 +71,12 @@ impl Chronicle {
     }
 }
 
+/// What may be kept of a spec or a job file.
+fn without_secrets(mut value: Value) -> Value {
+    hide_secrets(&mut value);
+    value
+}
+
 /// The job file's content.
 pub fn job_json(job: &Job) -> Value {
     let value = match job {
@@ -82,7 +94,7 @@ fn inputs(task: &Task) -> Vec<Input> {
             let model = match &resource.spec.model {
                 ModelSource::Config { .. } => None,
                 ModelSource::TrainingJob { .. } => job.model_dir.as_deref().and_then(checkpoint),
-                ModelSource::Uri { uri } => Some((ArtefactKind::Model, uri.clone(), uri.clone())),
+                ModelSource::Uri { uri } => Some(model_elsewhere(uri)),
             };
             datasets.chain(model).collect()
         }
@@ -91,10 +103,16 @@ fn inputs(task: &Task) -> Vec<Input> {
                 let dir = job.model_uri.strip_prefix("file://").map(PathBuf::from);
                 dir.as_deref().and_then(checkpoint).into_iter().collect()
             }
-            ServedModel::Uri { .. } => vec![(ArtefactKind::Model, job.model_uri.clone(), job.model_uri.clone())],
+            ServedModel::Uri { .. } => vec![model_elsewhere(&job.model_uri)],
         },
         _ => Vec::new(),
     }
+}
+
+/// A model that nobody hashed, by its uri.
+fn model_elsewhere(uri: &str) -> Input {
+    let shown = ShownUri::new(uri).to_string();
+    (ArtefactKind::Model, shown.clone(), shown)
 }
 
 /// A Dataset by the digest in its manifest.

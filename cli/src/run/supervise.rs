@@ -12,6 +12,7 @@ use std::{
 use bedplate_crds::job::{
     exit::ExitCode,
     progress::{ProgressBody, ProgressEvent},
+    secret::Secret,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -28,7 +29,7 @@ use crate::{
     plan::{Job, Task},
     process::{Command, GRACE, Gang},
     progress::tail::Tail,
-    state::{StateDir, records::Reason, write_whole},
+    state::{StateDir, records::Reason, write_private},
 };
 
 /// Between two looks at the progress file: smooth to the eye, nothing to the disk.
@@ -192,10 +193,11 @@ impl Supervisor {
             && job.rendezvous.is_some()
         {
             job.rendezvous = Some(free_address()?);
+            job.rendezvous_token = Some(new_token());
         }
         let path = self.state.job_file(&self.task.key);
         let text = serde_json::to_vec_pretty(&job_json(&self.task.job)).expect("job files are plain data");
-        write_whole(&path, &text)?;
+        write_private(&path, &text)?;
         Ok(path)
     }
 
@@ -288,6 +290,11 @@ async fn at(time: Option<Instant>) {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
+}
+
+/// What the ranks of one start know: 244 random bits.
+fn new_token() -> Secret {
+    Secret::new(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
 }
 
 /// An address that was free a moment ago. Somebody may take it before rank 0 does; the job is then started again.

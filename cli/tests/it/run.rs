@@ -1,6 +1,6 @@
 //! A run from manifests to endpoints, with workers that do well, and with workers that do not.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::fs::MetadataExt};
 
 use crate::scratch::{DATASET, SERVER, Scratch, TRAINER, wait_until};
 
@@ -99,6 +99,10 @@ fn ranks_share_a_job_and_meet_at_one_address() {
     let job = std::fs::read_to_string(scratch.state("jobs/training-job.default.tiny.json")).expect("a job file");
     let port = job.split("\"rendezvous\": \"127.0.0.1:").nth(1).and_then(|rest| rest.split('"').next());
     assert!(port.and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0), "{job}");
+    let token = job.split("\"rendezvousToken\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    assert!(token.len() >= 32, "{job}");
+    let mode = std::fs::metadata(scratch.state("jobs/training-job.default.tiny.json")).expect("a job file").mode();
+    assert_eq!(mode & 0o077, 0, "nobody else reads the token");
     let logs = std::fs::read_dir(scratch.state("logs")).expect("logs").next().expect("a run").expect("a folder").path();
     for rank in ["0", "1"] {
         let log = logs.join(format!("training-job.default.tiny-rank{rank}.log"));

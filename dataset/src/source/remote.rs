@@ -3,6 +3,7 @@
 //! Owns the bound on attempts and the resumption at the byte where the last one broke. Credentials come from the
 //! caller; they are never read from the environment here and never logged.
 
+mod guard;
 mod http;
 mod retry;
 mod s3;
@@ -10,17 +11,15 @@ mod s3;
 use std::{
     io::{self, Read},
     sync::Arc,
-    time::Duration,
 };
 
+use bedplate_crds::uri::ShownUri;
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use tokio::runtime::Runtime;
 
 use crate::stop::Stop;
+use guard::{Http, READ_TIMEOUT};
 use retry::{Attempt, Retries};
-
-/// A server that sends nothing for this long is gone.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why something remote could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +28,7 @@ pub enum RemoteError {
     #[error("{uri} is not understood: {reason}")]
     ParseUri {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
         /// What is wrong.
         reason: String,
     },
@@ -37,21 +36,21 @@ pub enum RemoteError {
     #[error("{uri} does not exist; check the address")]
     Find {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
     },
     /// The server does not let us.
     #[error(
-        "{uri} refuses access; check its permissions (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL)"
+        "{uri} refuses access; check its permissions, and that a signed address has not expired (for s3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; the node's own role is used only where AWS_EC2_METADATA_DISABLED is false)"
     )]
     Access {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
     },
     /// The server answers something that trying again will not mend.
     #[error("{uri}: {reason}")]
     Answer {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
         /// What it answered.
         reason: String,
     },
@@ -59,7 +58,7 @@ pub enum RemoteError {
     #[error("cannot reach {uri} after {attempts} attempts: {reason}; check the network and start again")]
     Reach {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
         /// How many there were.
         attempts: u32,
         /// How the last one failed.
@@ -69,7 +68,7 @@ pub enum RemoteError {
     #[error("{uri} changed while it was read; start again")]
     Changed {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
     },
     /// The client could not be made.
     #[error("cannot prepare for the network")]
@@ -83,7 +82,7 @@ pub enum RemoteError {
 #[derive(Debug)]
 pub struct Client {
     runtime: Runtime,
-    http: reqwest::Client,
+    http: Http,
     environment: Vec<(String, String)>,
     stop: Stop,
 }
@@ -94,13 +93,12 @@ impl Client {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("network").enable_all().build();
         let runtime = runtime.map_err(|error| RemoteError::Prepare(Box::new(error)))?;
-        let http = reqwest::Client::builder().read_timeout(READ_TIMEOUT).connect_timeout(READ_TIMEOUT).build();
-        let http = http.map_err(|error| RemoteError::Prepare(Box::new(error)))?;
+        let http = Http::new().map_err(|error| RemoteError::Prepare(Box::new(error)))?;
         Ok(Arc::new(Self { runtime, http, environment: environment.to_vec(), stop: stop.clone() }))
     }
 
     /// Attempts `work` until it succeeds, cannot succeed, or was tried often enough.
-    fn retry<T>(&self, uri: &str, work: impl Fn() -> BoxFuture<'static, Attempt<T>>) -> Result<T, RemoteError> {
+    fn retry<T>(&self, uri: &ShownUri, work: impl Fn() -> BoxFuture<'static, Attempt<T>>) -> Result<T, RemoteError> {
         let mut retries = Retries::default();
         loop {
             match self.runtime.block_on(work()) {
@@ -121,7 +119,9 @@ pub struct RemoteObject {
     pub size: Option<u64>,
     /// The server's name for this content (ETag or Last-Modified).
     validator: Option<String>,
-    uri: String,
+    /// Names the place whatever it was signed with.
+    identity: String,
+    uri: ShownUri,
     address: Address,
     client: Arc<Client>,
 }
@@ -139,12 +139,16 @@ type Body = BoxStream<'static, Result<bytes::Bytes, String>>;
 struct Answer {
     body: Body,
     validator: Option<String>,
+    /// Bytes of the whole file, where the server says so.
+    total: Option<u64>,
 }
 
 impl RemoteObject {
-    /// Names this content of this address; none where the server cannot tell contents apart.
+    /// Names this content of this place; none where the server cannot tell contents apart. A hash, since an address may hold
+    /// what nobody else may read.
     pub fn stamp(&self) -> Option<String> {
-        self.validator.as_ref().map(|validator| format!("{} {validator}", self.uri))
+        let stamp = |validator| blake3::hash(format!("{} {validator}", self.identity).as_bytes()).to_hex().to_string();
+        self.validator.as_ref().map(stamp)
     }
 
     /// The bytes from the beginning.
@@ -166,11 +170,20 @@ impl RemoteObject {
             Address::S3(location) => self.client.runtime.block_on(location.get(&self.uri, offset)),
         };
         match attempt {
-            Attempt::Success(answer) if validator.is_some() && answer.validator.as_deref() != validator => {
+            Attempt::Success(answer) if offset > 0 && self.is_other(&answer, validator) => {
                 Attempt::Failure(RemoteError::Changed { uri: self.uri.clone() })
             }
             other => other,
         }
+    }
+
+    /// Whether an answer is about another content than the one that was begun. Some servers name it in their answers to whole
+    /// requests alone; then the size has to tell.
+    fn is_other(&self, answer: &Answer, begun: Option<&str>) -> bool {
+        let other_size = self.size.zip(answer.total).is_some_and(|(size, total)| size != total);
+        let other_name = begun.zip(answer.validator.as_deref()).is_some_and(|(begun, now)| begun != now);
+        let is_unnamed = begun.is_some() && answer.validator.is_none() && answer.total.is_none();
+        other_size || other_name || is_unnamed
     }
 }
 
@@ -190,9 +203,11 @@ impl RemoteReader<'_> {
         let object = self.object;
         loop {
             let failure = match &mut self.body {
+                // It broke off behind the last byte.
+                None if self.offset > 0 && object.size == Some(self.offset) => return Ok(false),
                 None => match object.open(self.offset, self.validator.as_deref()) {
                     Attempt::Success(answer) => {
-                        self.validator = answer.validator;
+                        self.validator = answer.validator.or(self.validator.take());
                         self.body = Some(answer.body);
                         continue;
                     }

@@ -7,6 +7,8 @@ use std::{
 };
 
 use super::TOKENIZER_FILE;
+use bedplate_crds::uri::ShownUri;
+
 use crate::{
     context::Context,
     record::{self, RecordError},
@@ -28,7 +30,7 @@ pub enum LoadError {
     #[error("spec.tokenizer.uri: {uri} is not understood; use file:, http(s)://, s3:// or hf://owner/repository")]
     ParseUri {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
     },
     /// There is no tokenizer.
     #[error("spec.tokenizer.uri: there is no {path}; name a tokenizer.json or the folder that holds it", path = path.display())]
@@ -40,7 +42,7 @@ pub enum LoadError {
     #[error("spec.tokenizer.uri: {uri} is larger than 256 MiB; name a tokenizer.json")]
     Size {
         /// The uri.
-        uri: String,
+        uri: ShownUri,
     },
     /// The connection broke for good, or the server refused.
     #[error("spec.tokenizer.uri cannot be used")]
@@ -76,9 +78,9 @@ pub(super) fn fetch(context: &Context<'_>, uri: &str) -> Result<PathBuf, LoadErr
     } else if uri.starts_with("http://") || uri.starts_with("https://") {
         Some(client.http_object(uri)?)
     } else {
-        return Err(LoadError::ParseUri { uri: uri.to_owned() });
+        return Err(LoadError::ParseUri { uri: ShownUri::new(uri) });
     };
-    let object = object.ok_or_else(|| LoadError::Find { path: uri.into() })?;
+    let object = object.ok_or_else(|| LoadError::Find { path: ShownUri::new(uri).as_str().into() })?;
     copy(context, uri, || Ok(object.reader()))
 }
 
@@ -93,7 +95,7 @@ fn copy<R: Read>(context: &Context<'_>, uri: &str, open: impl FnOnce() -> io::Re
     let mut reader = open().map_err(LoadError::Read)?.take(MAX_FILE_BYTES + 1);
     reader.read_to_end(&mut content).map_err(LoadError::Read)?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(LoadError::Size { uri: uri.to_owned() });
+        return Err(LoadError::Size { uri: ShownUri::new(uri) });
     }
     record::write_durably(&folder.join(TOKENIZER_FILE), &content)?;
     Ok(folder)

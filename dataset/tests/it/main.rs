@@ -10,6 +10,7 @@ mod formats;
 mod harness;
 mod interruption;
 mod memory;
+mod reach;
 mod remote;
 mod reporting;
 mod splits;

@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use bedplate_crds::{dataset::Storage, job::Reporting};
+use bedplate_crds::{dataset::Storage, job::Reporting, uri::ShownUri};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, Volume, VolumeMount};
 
 use super::{owner::Owner, resources::Resources, settings::ClusterSettings};
@@ -109,7 +109,7 @@ impl Place {
             }
             _ => Err(Violation::Uri {
                 field: field.to_owned(),
-                uri: uri.to_owned(),
+                uri: ShownUri::new(uri),
                 allowed: format!(
                     "file:relative/path (in PersistentVolumeClaim {}), file://{STORAGE_ROOT}/CLAIM/path (in a claim of that \
                      name; {DEFAULT_FOLDER} is {}), or a uri that is no file: a pod sees no other files",

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::job_key::JobKey;
+
 /// PersistentVolumeClaim for artefacts of resources that name none.
 const DEFAULT_STORAGE_CLAIM: &str = "bedplate-storage";
 /// PersistentVolumeClaim that relative `file:` uris are read from.
@@ -35,6 +37,9 @@ pub struct ClusterSettings {
     /// PEM of the authority that signed the progress API's certificate; read by the loop, never written in the file.
     #[serde(skip)]
     pub ca_pem: String,
+    /// What the tokens of jobs are made from; set by the loop, never written in the file.
+    #[serde(skip)]
+    pub job_key: JobKey,
 }
 
 /// Container images of the workloads.

@@ -2,7 +2,7 @@
 //!
 //! Owns none of it: the hub holds the reports, the decision says what they mean.
 
-use bedplate_crds::job::progress::StepMetrics;
+use bedplate_crds::{job::progress::StepMetrics, uri::hide_secrets};
 use bedplate_telemetry::chain::Chain;
 use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
@@ -34,11 +34,14 @@ const JOB_FILE: &str = "job.json";
 const OVER: [&str; 2] = ["Succeeded", "Failed"];
 
 /// Lets the pods of a resource report, or says that none of them runs any more; and shows the latest step to Prometheus.
-pub async fn follow<K: Reconciled>(context: &Context, object: &K, spec: Value, observed: &Observed<K::Status>) {
+pub async fn follow<K: Reconciled>(context: &Context, object: &K, mut spec: Value, observed: &Observed<K::Status>) {
     let uid = object.uid().unwrap_or_default();
     let file = observed.config_map.as_ref().and_then(|config| config.data.as_ref()?.get(JOB_FILE));
     // Written by this operator; what is no JSON was edited by hand and is put back.
-    let Some(job) = file.and_then(|file| serde_json::from_str(file).ok()) else { return };
+    let Some(mut job) = file.and_then(|file| serde_json::from_str(file).ok()) else { return };
+    // What is described here goes into the history.
+    hide_secrets(&mut job);
+    hide_secrets(&mut spec);
     let key = key_of(K::KIND, object);
     let inputs = observed.dependencies.iter().filter_map(input).collect();
     context.progress.describe(Described { uid: uid.clone(), key: key.clone(), spec, job, inputs });

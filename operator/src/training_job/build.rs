@@ -19,6 +19,7 @@ pub fn build(valid: &ValidTrainingJob, plan: &TrainingJobPlan, layout: &Layout) 
         reporting: layout.reporting.clone(),
         cache_dir: Some(layout.cache_dir.clone()),
         rendezvous: plan.rendezvous.clone(),
+        rendezvous_token: plan.rendezvous.as_ref().and(layout.rendezvous_token.clone()),
         threads: layout.threads,
         memory_limit_bytes: layout.memory_limit_bytes,
     }

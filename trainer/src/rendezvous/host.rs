@@ -1,13 +1,14 @@
 //! Rank 0's side: listens, checks who comes, and introduces them to each other.
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
+    io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
 };
 
 use super::{
-    Identity, Patience, RendezvousError,
-    message::{Answer, Hello, PROTOCOL, receive, send},
+    Identity, PEER_ANSWER_TIMEOUT, Patience, RendezvousError,
+    door::{self, Arrival, Door},
+    message::{Answer, Hello, send},
 };
 use crate::{
     job::{host_of, is_loopback},
@@ -45,47 +46,57 @@ pub fn listen(address: &str) -> Result<TcpListener, RendezvousError> {
 /// Waits for every other rank and returns the connections to this rank's neighbours.
 pub fn gather(
     identity: &Identity,
-    listener: &TcpListener,
+    listener: TcpListener,
     patience: &Patience,
 ) -> Result<Vec<TcpStream>, RendezvousError> {
+    let lost = |source| RendezvousError::Lost { peer: "the listener".to_owned(), source };
+    let mut door = Door::new(listener, identity.key.clone()).map_err(lost)?;
     let mut guests: Vec<Option<Guest>> = (1..identity.world_size).map(|_| None).collect();
     while guests.iter().any(Option::is_none) {
-        let (stream, address) = patience.accept(listener, &|| format!("ranks {}", missing(&guests)))?;
-        let hello: Hello = match receive(&stream) {
-            Ok(hello) => hello,
-            Err(error) => {
-                tracing::warn!(%address, %error, "somebody connected to the rendezvous without a hello");
-                continue;
-            }
-        };
-        match check(identity, &hello) {
-            // A rank that comes twice was started again: its first connection is dead.
-            Ok(()) => {
-                let address = SocketAddr::new(address.ip(), hello.port);
-                guests[hello.rank - 1] = Some(Guest { stream, address });
-            }
-            Err(Refusal::Stranger(reason)) => {
-                tracing::warn!(%address, reason, "a stranger was sent away from the rendezvous");
-                refuse(&stream, &reason);
-            }
-            Err(Refusal::Mismatch(reason)) => {
-                refuse(&stream, &reason);
-                return Err(RendezvousError::Mismatch(reason));
-            }
+        let arrival = patience.wait_for(&|| format!("ranks {}", missing(&guests)), || Ok(door.next()))?;
+        welcome(identity, arrival, &mut guests)?;
+    }
+    introduce(guests.into_iter().flatten().collect(), door.address().map_err(lost)?)
+}
+
+/// Gives an arrival its place, or sends it away.
+///
+/// # Errors
+/// When a rank of this very job was started wrongly.
+fn welcome(identity: &Identity, arrival: Arrival, guests: &mut [Option<Guest>]) -> Result<(), RendezvousError> {
+    let Arrival { stream, address, message } = arrival;
+    let Ok(hello) = serde_json::from_slice::<Hello>(&message) else {
+        tracing::warn!(%address, "somebody came to the rendezvous without a hello");
+        return Ok(());
+    };
+    match check(identity, &hello, guests) {
+        // A rank that comes twice was started again: its first connection is dead.
+        Ok(()) => {
+            let address = SocketAddr::new(address.ip(), hello.port);
+            guests[hello.rank - 1] = Some(Guest { stream, address });
+            Ok(())
+        }
+        Err(Refusal::Mismatch(reason)) if identity.key.is_secret() => {
+            refuse(&stream, &reason);
+            Err(RendezvousError::Mismatch(reason))
+        }
+        Err(Refusal::Stranger(reason) | Refusal::Mismatch(reason)) => {
+            tracing::warn!(%address, reason, "a stranger was sent away from the rendezvous");
+            refuse(&stream, &reason);
+            Ok(())
         }
     }
-    introduce(guests.into_iter().flatten().collect(), listener)
 }
 
 /// Sends everybody the list of addresses, and keeps the connections to the neighbours: ranks 1, 2 and 4.
-fn introduce(guests: Vec<Guest>, listener: &TcpListener) -> Result<Vec<TcpStream>, RendezvousError> {
+fn introduce(guests: Vec<Guest>, own: SocketAddr) -> Result<Vec<TcpStream>, RendezvousError> {
     let lost = |peer: usize| move |source| RendezvousError::Lost { peer: format!("rank {peer}"), source };
-    let own = listener.local_addr().map_err(lost(0))?;
     let addresses: Vec<SocketAddr> = std::iter::once(own).chain(guests.iter().map(|guest| guest.address)).collect();
-    let answer = Answer::Welcome { session: RandomState::new().build_hasher().finish(), addresses };
+    let answer = Answer::Welcome { session: door::session().map_err(lost(0))?, addresses };
     let mut links = Vec::new();
     for (place, guest) in guests.into_iter().enumerate() {
         let rank = place + 1;
+        guest.stream.set_write_timeout(Some(PEER_ANSWER_TIMEOUT)).map_err(lost(rank))?;
         send(&guest.stream, &answer).map_err(lost(rank))?;
         if rank.is_power_of_two() {
             links.push(guest.stream);
@@ -94,10 +105,7 @@ fn introduce(guests: Vec<Guest>, listener: &TcpListener) -> Result<Vec<TcpStream
     Ok(links)
 }
 
-fn check(identity: &Identity, hello: &Hello) -> Result<(), Refusal> {
-    if hello.protocol != PROTOCOL {
-        return Err(Refusal::Stranger(format!("it speaks {}, not {PROTOCOL}", hello.protocol)));
-    }
+fn check(identity: &Identity, hello: &Hello, guests: &[Option<Guest>]) -> Result<(), Refusal> {
     if hello.job != identity.job {
         return Err(Refusal::Stranger(format!("it belongs to job {}, not {}", hello.job, identity.job)));
     }
@@ -111,7 +119,19 @@ fn check(identity: &Identity, hello: &Hello) -> Result<(), Refusal> {
     if let Some((field, ours, theirs)) = first_difference(&identity.agreement, &hello.agreement) {
         return Err(Refusal::Mismatch(format!("{field} is {theirs} on rank {} and {ours} on rank 0", hello.rank)));
     }
+    // Without a token nobody can tell a rank that was started again from a stranger who wants its place.
+    let is_taken = || guests[hello.rank - 1].as_ref().is_some_and(|guest| is_alive(&guest.stream));
+    if !identity.key.is_secret() && is_taken() {
+        return Err(Refusal::Stranger(format!("rank {} is here already", hello.rank)));
+    }
     Ok(())
+}
+
+/// Whether the other end has not gone away: it says nothing before it is answered.
+fn is_alive(stream: &TcpStream) -> bool {
+    let waits = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let _ = stream.set_nonblocking(false);
+    waits.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 fn refuse(stream: &TcpStream, reason: &str) {

@@ -84,6 +84,7 @@ impl Place {
             output_dir,
             cache_dir: None,
             rendezvous: None,
+            rendezvous_token: None,
             threads: 1,
             memory_limit_bytes: 0,
         }

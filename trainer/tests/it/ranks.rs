@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use bedplate_crds::job::TrainerJob;
+use bedplate_crds::job::{TrainerJob, secret::Secret};
 
 use crate::fixture::{Place, events, failure, signal, steps, wait, wait_until};
 
@@ -12,6 +12,7 @@ fn with_ranks(mut job: TrainerJob, ranks: u32) -> TrainerJob {
     job.spec.parallelism.data = ranks;
     job.spec.workers.num_nodes = ranks;
     job.rendezvous = Some(format!("127.0.0.1:{port}"));
+    job.rendezvous_token = Some(Secret::new(format!("token of {}", job.output_dir.display())));
     job
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bedplate_crds::uri::ShownUri;
+
 use super::RemoteError;
 use crate::stop::Stop;
 
@@ -37,14 +39,14 @@ pub(super) struct Retries {
 
 impl Retries {
     /// Pauses before the next attempt, or gives up.
-    pub(super) fn wait(&mut self, uri: &str, reason: String, stop: &Stop) -> Result<(), RemoteError> {
+    pub(super) fn wait(&mut self, uri: &ShownUri, reason: String, stop: &Stop) -> Result<(), RemoteError> {
         self.failures += 1;
         self.bytes = 0;
         if self.failures > MAX_RETRIES {
-            return Err(RemoteError::Reach { uri: uri.to_owned(), attempts: self.failures, reason });
+            return Err(RemoteError::Reach { uri: uri.clone(), attempts: self.failures, reason });
         }
         let pause = (FIRST_PAUSE * 2_u32.pow(self.failures - 1)).min(LONGEST_PAUSE);
-        tracing::warn!(uri, reason, failures = self.failures, ?pause, "trying again");
+        tracing::warn!(%uri, reason, failures = self.failures, ?pause, "trying again");
         let begin = Instant::now();
         while let Some(left) = pause.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
             stop.check()?;

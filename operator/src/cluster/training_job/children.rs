@@ -58,6 +58,7 @@ pub fn children(
     let name = names::job(Kind::TrainingJob, &owner.name);
     let namespace = &resource.metadata.namespace;
     place.layout.rendezvous = Some(format!("{name}-0.{name}.{namespace}.svc:{RENDEZVOUS_PORT}"));
+    place.layout.rendezvous_token = Some(settings.job_key.token(&owner.uid));
     place.write_to(spec.storage.as_ref());
     let references = if around.is_leaving {
         let wanted = crate::training_job::dependencies(resource);
