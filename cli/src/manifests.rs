@@ -1,13 +1,17 @@
 //! Reads manifests from files, folders and standard input.
 //!
-//! Owns which files count and names that are taken twice over all of them. Never judges a value: the pure stages do.
+//! Owns which files count, names that are taken twice over all of them, and the notes about what is not Bedplate's. Never
+//! judges a value: the pure stages do.
 
 use std::{
     io::Read,
     path::{Path, PathBuf},
 };
 
-use bedplate_operator::{manifest, resource::AnyResource};
+use bedplate_operator::{
+    manifest::{self, Manifest},
+    resource::AnyResource,
+};
 
 use crate::refusal::{Refusal, Refused};
 
@@ -23,28 +27,43 @@ pub struct Located {
     pub resource: AnyResource,
 }
 
-/// The resources of all the files, in order.
+/// What the files hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// The resources of all the files, in order.
+    pub located: Vec<Located>,
+    /// What was passed over, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads all the files.
 ///
 /// # Errors
-/// Every unreadable file, every document that is no resource, and every name that is there twice.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Located>, Refused> {
+/// Every unreadable file, everything in them that is wrong, every name that is there twice, and files without a resource.
+pub fn load(paths: &[PathBuf]) -> Result<Loaded, Refused> {
     let mut refusals = Vec::new();
-    let mut located: Vec<Located> = Vec::new();
+    let mut loaded = Loaded::default();
     for path in paths {
         match texts(path) {
-            Ok(texts) => texts.iter().for_each(|(origin, text)| add(origin, text, &mut located, &mut refusals)),
+            Ok(texts) => texts.iter().for_each(|(origin, text)| add(origin, text, &mut loaded, &mut refusals)),
             Err(refusal) => refusals.push(refusal),
         }
     }
-    Refused::unless_empty(refusals, located)
+    if loaded.located.is_empty() && refusals.is_empty() {
+        let passed_over = loaded.notes.join("; ");
+        refusals.push(Refusal::new(format!("there is no Dataset, TrainingJob or ModelDeployment; {passed_over}")));
+    }
+    Refused::unless_empty(refusals, loaded)
 }
 
-fn add(origin: &str, text: &str, located: &mut Vec<Located>, refusals: &mut Vec<Refusal>) {
+fn add(origin: &str, text: &str, loaded: &mut Loaded, refusals: &mut Vec<Refusal>) {
+    let Loaded { located, notes } = loaded;
+    let Manifest { resources, passed_over } = manifest::read(origin, text);
+    notes.extend(passed_over.iter().map(ToString::to_string));
     let mut added = Vec::new();
-    for (index, parsed) in manifest::parse_each(origin, text).into_iter().enumerate() {
-        let place = format!("{origin}, document {}", index + 1);
-        match parsed {
-            Ok(resource) => match located.iter().find(|earlier| earlier.resource.key() == resource.key()) {
+    for found in resources {
+        match found {
+            Ok((place, resource)) => match located.iter().find(|earlier| earlier.resource.key() == resource.key()) {
                 Some(earlier) => {
                     let text = format!("{} is already in {}; rename one of them", resource.key(), earlier.place);
                     refusals.push(Refusal::at(&place, text));

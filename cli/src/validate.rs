@@ -6,7 +6,7 @@ use bedplate_operator::resource::AnyResource;
 
 use crate::{
     args::ValidateArgs,
-    manifests,
+    manifests::{self, Loaded},
     plan::{self, Plan},
     run::{RunError, places},
     state::{StateDir, records::Records},
@@ -18,7 +18,10 @@ use crate::{
 /// Everything that would be refused, at once.
 pub fn validate(args: &ValidateArgs) -> Result<(), RunError> {
     let ValidateArgs { files, state } = args;
-    let located = manifests::load(files)?;
+    let Loaded { located, notes } = manifests::load(files)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
     let state = StateDir::at(&state.state_dir)?;
     let finished: Vec<AnyResource> = Records::read(&state)?.finished();
     let Plan { tasks, notices } = plan::plan(&located, &finished, &places(".".as_ref(), &state, 0)?)?;

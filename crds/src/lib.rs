@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod custom_resource_definition;
 pub mod dataset;
 pub mod job;
+pub mod labels;
 pub mod model_deployment;
 pub mod pod_template;
 pub mod quantity;

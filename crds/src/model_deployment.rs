@@ -41,7 +41,8 @@ pub mod status;
         printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
         printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision", priority = 1),
         printcolumn(name = "Digest", type_ = "string", json_path = ".status.modelDigest", priority = 1),
-        validation = crate::schema::SHORT_NAME
+        validation = crate::schema::SHORT_NAME,
+        validation = crate::schema::service_name()
     )
 )]
 #[schemars(transform = crate::schema::structural)]

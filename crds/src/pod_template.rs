@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::labels;
+
 mod affinity;
 mod spread;
 
@@ -35,13 +37,16 @@ pub struct PodMetadata {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
         { "rule": "self.all(key, !key.startsWith('bedplate.dev/') && !key.startsWith('app.kubernetes.io/'))",
-          "message": "labels under bedplate.dev/ and app.kubernetes.io/ are the operator's: choose another prefix" }]))]
+          "message": "labels under bedplate.dev/ and app.kubernetes.io/ are the operator's: choose another prefix" },
+        { "rule": labels::KEY_RULE, "message": labels::KEY }],
+        "additionalProperties" = labels::value_schema()))]
     pub labels: BTreeMap<String, String>,
     /// Annotations added to the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
         { "rule": "self.all(key, !key.startsWith('bedplate.dev/') && !key.startsWith('app.kubernetes.io/'))",
-          "message": "annotations under bedplate.dev/ and app.kubernetes.io/ are the operator's: choose another prefix" }]))]
+          "message": "annotations under bedplate.dev/ and app.kubernetes.io/ are the operator's: choose another prefix" },
+        { "rule": labels::KEY_RULE, "message": labels::KEY }]))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -51,9 +56,10 @@ pub struct PodMetadata {
 pub struct PodOverrides {
     /// Labels a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = [
+        { "rule": labels::KEY_RULE, "message": labels::KEY }], "additionalProperties" = labels::value_schema()))]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints the pods bear.
+    /// Taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub tolerations: Vec<Toleration>,
@@ -167,11 +173,11 @@ pub struct LocalObjectReference {
     pub name: String,
 }
 
-/// A taint the pods bear.
+/// A taint that the pods tolerate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Toleration {
-    /// Key of the taint; none with operator `Exists` bears every taint.
+    /// Key of the taint; none with operator `Exists` tolerates every taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub key: Option<String>,
@@ -185,7 +191,7 @@ pub struct Toleration {
     /// Effect of the taint. Default: every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TaintEffect>,
-    /// Seconds a `NoExecute` taint is borne. Default: for ever.
+    /// Seconds a `NoExecute` taint is tolerated. Default: without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }
@@ -199,7 +205,7 @@ pub enum TolerationOperator {
     Exists,
 }
 
-/// What a taint does to pods that do not bear it.
+/// What a taint does to pods that do not tolerate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TaintEffect {
     /// They are not placed on the node.

@@ -17,11 +17,23 @@ pub(crate) const SHORT_NAME: (&str, &str) = (
     "metadata.name becomes part of host names: use at most 63 lower-case letters, digits and '-', and no dot",
 );
 
+/// Why a resource with a Service has a name that begins with a letter.
+pub const DIGIT_NAME: &str = "metadata.name becomes the name of a Service, and Kubernetes before 1.36 takes none that \
+     begins with a digit: begin it with a lower-case letter";
+
+/// The same as a rule, for new resources alone: a rule on the resource as a whole is asked again at every write, so one that
+/// an existing resource breaks would hold up its status and its removal.
+#[cfg(feature = "kube")]
+pub(crate) fn service_name() -> kube::core::Rule {
+    let rule = kube::core::Rule::new("oldSelf.hasValue() || !self.metadata.name.matches('^[0-9]')");
+    rule.message(DIGIT_NAME).optional_old_self(true)
+}
+
 /// Where the API server looks for CEL rules.
 pub(crate) const VALIDATIONS: &str = "x-kubernetes-validations";
 /// Largest value of the integer formats that fit in 64 signed bits, which is what the API server counts in.
-const MAX_BY_FORMAT: [(&str, u64); 3] =
-    [("uint8", u8::MAX as u64), ("uint16", u16::MAX as u64), ("uint32", u32::MAX as u64)];
+const MAX_BY_FORMAT: [(&str, u64); 4] =
+    [("uint8", u8::MAX as u64), ("uint16", u16::MAX as u64), ("uint32", u32::MAX as u64), ("int32", i32::MAX as u64)];
 
 /// The structural schema of a type, whole, without references.
 pub fn of<T: JsonSchema>() -> Value {

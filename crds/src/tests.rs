@@ -3,7 +3,7 @@
 use crate::{
     dataset::{DatasetSpec, OnError, PipelineStage, Source},
     job::{exit::ExitCode, manifest::StageCounts},
-    quantity::is_quantity,
+    quantity::{amount, is_quantity, is_resource_name, may_be},
     training_job::Workers,
 };
 
@@ -70,10 +70,48 @@ fn quantities_are_numbers_or_strings() {
 
 #[test]
 fn a_quantity_is_a_number_with_a_known_suffix() {
-    for text in ["0", "2", "1.5", ".5", "500m", "4Gi", "1e3", "1E-3", "12E"] {
+    for text in ["+2", "0", "2", "1.5", ".5", "500m", "4Gi", "1e3", "1E-3", "12E"] {
         assert!(is_quantity(text), "{text}");
     }
-    for text in ["", ".", "many", "-1", "4gi", "1.2.3", "e3", "1e", "4 Gi"] {
+    for text in ["+", "++2", "", ".", "many", "-1", "4gi", "1.2.3", "e3", "1e", "4 Gi"] {
         assert!(!is_quantity(text), "{text}");
     }
+}
+
+#[test]
+fn amounts_are_exact_where_they_are_whole() {
+    for (text, expected) in
+        [("+2", 2.0), ("1.1e1", 11.0), ("2000m", 2.0), ("1.5Mi", 1_572_864.0), ("3E", 3e18), ("1e-3", 0.001)]
+    {
+        assert_eq!(amount(text), Some(expected), "{text}");
+    }
+    assert_eq!(amount("-"), None);
+}
+
+#[test]
+fn resources_have_names_and_those_with_a_domain_are_whole() {
+    for name in ["cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "nvidia.com/gpu", "example.com/a_b.c"] {
+        assert!(is_resource_name(name), "{name}");
+    }
+    for name in [
+        "",
+        "gpu",
+        "CPU",
+        "hugepages-",
+        "hugepages-x",
+        "nvidia.com/",
+        "/gpu",
+        "a..b/c",
+        "requests.cpu",
+        "kubernetes.io/x",
+    ] {
+        assert!(!is_resource_name(name), "{name}");
+    }
+    for quantity in ["1", "2000m", "1e3", "1k"] {
+        assert!(may_be("nvidia.com/gpu", quantity), "{quantity}");
+    }
+    for quantity in ["0.5", "500m", "1e400", "1.1"] {
+        assert!(!may_be("nvidia.com/gpu", quantity), "{quantity}");
+    }
+    assert!(may_be("cpu", "0.5"));
 }

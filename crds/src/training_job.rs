@@ -43,7 +43,8 @@ const FIXED: &str = "cannot change, for it decides the result of the run: make a
         printcolumn(name = "Loss", type_ = "number", json_path = ".status.metrics.loss", priority = 1),
         printcolumn(name = "Tok/s", type_ = "number", json_path = ".status.metrics.tokensPerSecond", priority = 1),
         printcolumn(name = "Last-Ckpt", type_ = "date", json_path = ".status.checkpoint.time", priority = 1),
-        validation = crate::schema::SHORT_NAME
+        validation = crate::schema::SHORT_NAME,
+        validation = crate::schema::service_name()
     )
 )]
 #[schemars(transform = crate::schema::structural)]

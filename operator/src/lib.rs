@@ -5,6 +5,7 @@
 //! [`store`], and with feature `controller` the module of that name, are the ones that talk to anything.
 #![forbid(unsafe_code)]
 
+mod bounds;
 pub mod cluster;
 #[cfg(feature = "controller")]
 pub mod config;

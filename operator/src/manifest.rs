@@ -1,14 +1,32 @@
-//! Manifests: YAML text of one or several documents, made into resources.
+//! Manifests: YAML or JSON text of one or several documents, made into resources as kubectl and the API server would.
 //!
-//! Owns the cut into documents and the errors, each with the document, the line and the field. Never checks a value's
-//! range (that is `validate`) and never opens a file.
+//! Owns which documents are Bedplate's, lists of resources, and the errors, each with the document, the line and the field.
+//! Never checks a value's range (that is `validate`) and never opens a file.
+
+use std::fmt;
 
 use bedplate_crds::{GROUP, VERSION};
-use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
+use serde::de::DeserializeOwned;
 
-use crate::resource::{AnyResource, Kind, Metadata, Resource, ResourceKey};
+use crate::{
+    bounds,
+    resource::{AnyResource, Kind, Resource, ResourceKey},
+};
 
-/// Why a manifest cannot be read. `origin` is the name the caller gave the text (its file), `document` counts from 1.
+mod documents;
+mod object_meta;
+mod scalar;
+mod shape;
+mod spec;
+mod yaml;
+
+use shape::{Problem, Reader};
+use yaml::{Node, Yaml};
+
+/// Fields of a resource's document.
+const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// Why a manifest cannot be read. `origin` is the name the caller gave the text (its file).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// Nothing in it.
@@ -18,191 +36,218 @@ pub enum ManifestError {
         origin: String,
     },
     /// Not YAML, or not of the shape of the kind: a wrong type, an unknown field, an unknown value.
-    #[error("{origin}, document {document}: {reason}")]
+    #[error("{place}: {reason}")]
     Parse {
-        /// Name of the text.
-        origin: String,
-        /// Number of the document.
-        document: usize,
+        /// Text, document and item.
+        place: String,
         /// Line, field, and what would be allowed.
         reason: String,
     },
     /// Another API.
-    #[error("{origin}, document {document}: apiVersion is {found:?}; write {expected:?}")]
+    #[error("{place}: apiVersion is {found:?}; write {expected:?}")]
     ApiVersion {
-        /// Name of the text.
-        origin: String,
-        /// Number of the document.
-        document: usize,
+        /// Text, document and item.
+        place: String,
         /// What was written.
         found: String,
         /// What to write.
         expected: String,
     },
-    /// A kind of some other API.
-    #[error("{origin}, document {document}: kind is {found:?}; write Dataset, TrainingJob or ModelDeployment")]
+    /// A kind that the API does not have.
+    #[error("{place}: kind is {found:?}; write Dataset, TrainingJob or ModelDeployment")]
     Kind {
-        /// Name of the text.
-        origin: String,
-        /// Number of the document.
-        document: usize,
+        /// Text, document and item.
+        place: String,
         /// What was written.
         found: String,
     },
     /// Two resources under one name.
-    #[error("{origin}, document {document}: {key} is there twice; rename one of them")]
+    #[error("{place}: {key} is there twice; rename one of them")]
     Duplicate {
-        /// Name of the text.
-        origin: String,
-        /// Number of the document.
-        document: usize,
+        /// Text, document and item.
+        place: String,
         /// What is there twice.
         key: ResourceKey,
     },
 }
 
-/// What every document begins with.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Header {
-    api_version: String,
-    kind: String,
+/// A document of another API, which is somebody else's to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Text, document and item.
+    pub place: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name, if it has one.
+    pub name: Option<String>,
 }
 
-/// A whole document of one kind. A `status`, as in the output of `kubectl get --output yaml`, is passed over.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document<S> {
-    #[serde(rename = "apiVersion")]
-    _api_version: IgnoredAny,
-    #[serde(rename = "kind")]
-    _kind: IgnoredAny,
-    metadata: Metadata,
-    spec: S,
-    #[serde(default, rename = "status")]
-    _status: IgnoredAny,
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, kind, name } = self;
+        let name = name.as_deref().unwrap_or("without a name");
+        write!(f, "{place}: {kind} {name} is not one of Bedplate's kinds and is passed over")
+    }
 }
 
-/// The resources of a manifest, in order.
+/// Everything that a text holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// The resources in their order, each with its place, or what is wrong there.
+    pub resources: Vec<Result<(String, AnyResource), ManifestError>>,
+    /// What is not Bedplate's.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// The resources of a manifest, in order. Documents of other kinds are passed over.
 ///
 /// # Errors
-/// The first document that is not one of the three kinds, with its line and field where the parser knows them.
+/// The first thing that is wrong, with its line and field where they are known; and a text without a resource.
 pub fn parse(origin: &str, text: &str) -> Result<Vec<AnyResource>, ManifestError> {
-    parse_each(origin, text).into_iter().collect()
+    let resources = read(origin, text).resources;
+    if resources.is_empty() {
+        return Err(ManifestError::Empty { origin: origin.to_owned() });
+    }
+    resources.into_iter().map(|found| found.map(|(_, resource)| resource)).collect()
 }
 
-/// Every document of a manifest, in order: a resource, or what is wrong with that document. Never empty: a text without
-/// a document gives the one error that says so.
-pub fn parse_each(origin: &str, text: &str) -> Vec<Result<AnyResource, ManifestError>> {
-    let mut parsed: Vec<Result<AnyResource, ManifestError>> = Vec::new();
-    for (index, yaml) in documents(text).into_iter().enumerate() {
-        let place = Place { origin, document: index + 1 };
-        let resource = place.parse(&yaml).and_then(|resource| {
-            if parsed.iter().flatten().any(|earlier| earlier.key() == resource.key()) {
-                let origin = origin.to_owned();
-                return Err(ManifestError::Duplicate { origin, document: place.document, key: resource.key() });
+/// Everything in a manifest, right or wrong. A text without any document gives the one error that says so.
+pub fn read(origin: &str, text: &str) -> Manifest {
+    let mut manifest = Manifest::default();
+    for (index, text) in documents::cut(text).iter().enumerate() {
+        let place = format!("{origin}, document {}", index + 1);
+        match yaml::read(text) {
+            Ok(None) => {}
+            Ok(Some(node)) => manifest.document(place, &node, None),
+            Err(broken) => manifest.refuse(ManifestError::Parse { place, reason: broken.to_string() }),
+        }
+    }
+    if manifest == Manifest::default() {
+        manifest.refuse(ManifestError::Empty { origin: origin.to_owned() });
+    }
+    manifest
+}
+
+/// What a document says it is.
+enum Content {
+    Resource(Kind),
+    /// Of any kinds, or of one where the items need not say it.
+    List(Option<Kind>),
+    Other,
+}
+
+impl Manifest {
+    fn refuse(&mut self, error: ManifestError) {
+        self.resources.push(Err(error));
+    }
+
+    fn refuse_all(&mut self, place: &str, problems: Vec<Problem>) {
+        for problem in problems {
+            self.refuse(ManifestError::Parse { place: place.to_owned(), reason: problem.to_string() });
+        }
+    }
+
+    /// Takes a document, or an item of a list whose items are of that kind.
+    fn document(&mut self, place: String, node: &Node, of_list: Option<Kind>) {
+        match content(&place, node, of_list) {
+            Ok(Content::Resource(kind)) => self.resource(place, node, kind),
+            Ok(Content::List(kind)) => self.list(&place, node, kind),
+            Ok(Content::Other) => {
+                let name = node.get("metadata").and_then(|metadata| metadata.text("name")).map(str::to_owned);
+                let kind = node.text("kind").unwrap_or_default().to_owned();
+                self.passed_over.push(PassedOver { place, kind, name });
             }
-            Ok(resource)
-        });
-        parsed.push(resource);
-    }
-    if parsed.is_empty() {
-        parsed.push(Err(ManifestError::Empty { origin: origin.to_owned() }));
-    }
-    parsed
-}
-
-struct Place<'a> {
-    origin: &'a str,
-    document: usize,
-}
-
-impl Place<'_> {
-    fn parse(&self, yaml: &str) -> Result<AnyResource, ManifestError> {
-        let header: Header = self.deserialize(yaml)?;
-        let origin = self.origin.to_owned();
-        let document = self.document;
-        let expected = format!("{GROUP}/{VERSION}");
-        if header.api_version != expected {
-            return Err(ManifestError::ApiVersion { origin, document, found: header.api_version, expected });
-        }
-        match Kind::ALL.into_iter().find(|kind| kind.name() == header.kind) {
-            Some(Kind::Dataset) => Ok(AnyResource::Dataset(self.resource(yaml)?)),
-            Some(Kind::TrainingJob) => Ok(AnyResource::TrainingJob(Box::new(self.resource(yaml)?))),
-            Some(Kind::ModelDeployment) => Ok(AnyResource::ModelDeployment(self.resource(yaml)?)),
-            None => Err(ManifestError::Kind { origin, document, found: header.kind }),
+            Err(error) => self.refuse(error),
         }
     }
 
-    fn resource<S: DeserializeOwned>(&self, yaml: &str) -> Result<Resource<S>, ManifestError> {
-        let Document { metadata, spec, .. } = self.deserialize(yaml)?;
-        Ok(Resource { metadata, spec })
+    fn list(&mut self, place: &str, node: &Node, kind: Option<Kind>) {
+        let Some(items) = node.get("items") else { return };
+        let Yaml::List(items) = &items.value else {
+            let mut reader = Reader::default();
+            reader.refuse("items", "must be a list", items.at);
+            return self.refuse_all(place, reader.problems);
+        };
+        for (index, item) in items.iter().enumerate() {
+            self.document(format!("{place}, item {}", index + 1), item, kind);
+        }
     }
 
-    fn deserialize<T: DeserializeOwned>(&self, yaml: &str) -> Result<T, ManifestError> {
-        let mut field = String::new();
-        let parsed = serde_saphyr::with_deserializer_from_str(yaml, |deserializer| {
-            serde_path_to_error::deserialize(deserializer).map_err(|error| {
-                field = error.path().to_string();
-                error.into_inner()
-            })
-        });
-        parsed.map_err(|error| ManifestError::Parse {
-            origin: self.origin.to_owned(),
-            document: self.document,
-            reason: reason(&field, error.without_snippet()),
-        })
+    fn resource(&mut self, place: String, node: &Node, kind: Kind) {
+        let mut reader = Reader::default();
+        if let Yaml::Map(fields) = &node.value {
+            for (key, _) in fields.iter().filter(|(key, _)| !FIELDS.contains(&key.name.as_str())) {
+                reader.refuse(&key.name, format!("unknown field; use one of {}", FIELDS.join(", ")), key.at);
+            }
+        }
+        let metadata = object_meta::read(&mut reader, kind, node.get("metadata"), node.at);
+        let resource = match kind {
+            Kind::Dataset => {
+                spec_of(&mut reader, node, kind).map(|spec| AnyResource::Dataset(Resource { metadata, spec }))
+            }
+            Kind::TrainingJob => spec_of(&mut reader, node, kind)
+                .map(|spec| AnyResource::TrainingJob(Box::new(Resource { metadata, spec }))),
+            Kind::ModelDeployment => {
+                spec_of(&mut reader, node, kind).map(|spec| AnyResource::ModelDeployment(Resource { metadata, spec }))
+            }
+        };
+        match resource {
+            Some(resource) if reader.problems.is_empty() => self.add(place, resource),
+            _ => self.refuse_all(&place, reader.problems),
+        }
+    }
+
+    fn add(&mut self, place: String, resource: AnyResource) {
+        let key = resource.key();
+        if self.resources.iter().flatten().any(|(_, earlier)| earlier.key() == key) {
+            return self.refuse(ManifestError::Duplicate { place, key });
+        }
+        self.resources.push(Ok((place, resource)));
     }
 }
 
-/// The field, as far as the parser got, and what is wrong with it in words that are not Rust's.
-fn reason(field: &str, error: &serde_saphyr::Error) -> String {
-    let text = match error {
-        serde_saphyr::Error::InvalidScalar { ty, location } => {
-            let wanted = match *ty {
-                "bool" => "true or false",
-                ty if ty.starts_with('u') => "a whole number, 0 or more",
-                ty if ty.starts_with('i') => "a whole number",
-                _ => "a number",
-            };
-            format!("must be {wanted}, at line {}, column {}", location.line(), location.column())
-        }
-        other => other.to_string(),
+fn spec_of<S: DeserializeOwned>(reader: &mut Reader, document: &Node, kind: Kind) -> Option<S> {
+    let Some(node) = document.get("spec") else {
+        reader.refuse("spec", "is required", document.at);
+        return None;
     };
-    // Where the YAML itself is broken the last part is not known.
-    match field.trim_end_matches('?').trim_end_matches('.') {
-        "" => text,
-        field => format!("{field}: {text}"),
-    }
+    spec::read(reader, node, bounds::spec_schema(kind))
 }
 
-/// Cuts at the lines that begin with `---` (YAML 1.2.2 §9.1.2 forbids them inside a document). Every part is preceded by
-/// as many empty lines as the text before it has, so that the parser's line numbers are those of the file.
-fn documents(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut has_content = false;
-    for (number, line) in text.lines().enumerate() {
-        if line == "---" || line.starts_with("--- ") || line.starts_with("---\t") {
-            if has_content {
-                parts.push(String::new());
-                has_content = false;
-            }
-            let part = parts.last_mut().expect("there is always one part");
-            *part = "\n".repeat(number);
-            part.push_str(line.trim_start_matches("---"));
-            part.push('\n');
-            continue;
+/// What a document is by its `apiVersion` and `kind`.
+fn content(place: &str, node: &Node, of_list: Option<Kind>) -> Result<Content, ManifestError> {
+    let mut reader = Reader::default();
+    let mut header = |name: &str| match node.get(name).map(|found| (&found.value, found.at)) {
+        Some((Yaml::Text(text), _)) if !text.is_empty() => text.clone(),
+        Some((_, at)) => {
+            reader.refuse(name, "must be text", at);
+            String::new()
         }
-        let trimmed = line.trim_start();
-        has_content |= !trimmed.is_empty() && !trimmed.starts_with('#');
-        let part = parts.last_mut().expect("there is always one part");
-        part.push_str(line);
-        part.push('\n');
+        None => {
+            reader.refuse(name, "is required", node.at);
+            String::new()
+        }
+    };
+    if let (Some(kind), None, None) = (of_list, node.get("apiVersion"), node.get("kind")) {
+        return Ok(Content::Resource(kind));
     }
-    if !has_content {
-        parts.pop();
+    let (api_version, kind) = (header("apiVersion"), header("kind"));
+    if let Some(problem) = reader.problems.first() {
+        return Err(ManifestError::Parse { place: place.to_owned(), reason: problem.to_string() });
     }
-    parts
+    let expected = format!("{GROUP}/{VERSION}");
+    let (single, is_list) = kind.strip_suffix("List").map_or((kind.as_str(), false), |single| (single, true));
+    let known = Kind::ALL.into_iter().find(|known| known.name() == single);
+    let place = place.to_owned();
+    match known {
+        _ if kind == "List" && api_version == "v1" => Ok(Content::List(None)),
+        Some(known) if api_version == expected => {
+            Ok(if is_list { Content::List(Some(known)) } else { Content::Resource(known) })
+        }
+        None if api_version == expected => Err(ManifestError::Kind { place, found: kind }),
+        None if api_version.split('/').next() != Some(GROUP) => Ok(Content::Other),
+        _ => Err(ManifestError::ApiVersion { place, found: api_version, expected }),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use bedplate_crds::{
+    labels,
     pod_template::{EnvVar, PodTemplate},
-    quantity::is_quantity,
+    quantity::{self, is_quantity},
 };
 
 use crate::violation::{Checks, Violation};
@@ -20,13 +21,22 @@ const VARIABLE_PREFIXES: [&str; 4] = ["HF_", "OTEL_", "NCCL_", "AWS_"];
 /// Checks requests and limits.
 pub fn check_quantities(checks: &mut Checks, field: &str, quantities: &BTreeMap<String, String>) {
     for (name, quantity) in quantities {
-        let field = format!("{field}.{name}");
+        let field = format!("{field}[{name}]");
         checks.range(
             &field,
             format!("{quantity:?}"),
             is_quantity(quantity),
             "a quantity such as 2, \"500m\" or \"4Gi\"",
         );
+        if !quantity::is_resource_name(name) {
+            checks.refuse(Violation::Unusable {
+                field,
+                value: name.clone(),
+                remedy: quantity::RESOURCE_NAME.to_owned(),
+            });
+        } else if !quantity::may_be(name, quantity) {
+            checks.refuse(Violation::Unusable { field, value: quantity.clone(), remedy: quantity::WHOLE.to_owned() });
+        }
     }
 }
 
@@ -41,6 +51,13 @@ pub fn check_template(checks: &mut Checks, template: Option<&PodTemplate>) {
                 checks.range(&field, format!("{key:?}"), !is_own, "under a prefix of your own");
             }
         }
+        check_keys(checks, "spec.podTemplate.metadata.labels", &metadata.labels);
+        check_values(checks, "spec.podTemplate.metadata.labels", &metadata.labels);
+        check_keys(checks, "spec.podTemplate.metadata.annotations", &metadata.annotations);
+    }
+    if let Some(spec) = &template.spec {
+        check_keys(checks, "spec.podTemplate.spec.nodeSelector", &spec.node_selector);
+        check_values(checks, "spec.podTemplate.spec.nodeSelector", &spec.node_selector);
     }
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     for (i, variable) in containers.flat_map(|container| &container.env).enumerate() {
@@ -48,9 +65,26 @@ pub fn check_template(checks: &mut Checks, template: Option<&PodTemplate>) {
     }
 }
 
+fn check_keys(checks: &mut Checks, field: &str, of: &BTreeMap<String, String>) {
+    for key in of.keys().filter(|key| !labels::is_key(key)) {
+        let remedy = labels::KEY.to_owned();
+        checks.refuse(Violation::Unusable { field: format!("{field}[{key}]"), value: key.clone(), remedy });
+    }
+}
+
+fn check_values(checks: &mut Checks, field: &str, of: &BTreeMap<String, String>) {
+    for (key, value) in of.iter().filter(|(_, value)| !labels::is_value(value)) {
+        let remedy = labels::VALUE.to_owned();
+        checks.refuse(Violation::Unusable { field: format!("{field}[{key}]"), value: value.clone(), remedy });
+    }
+}
+
 fn check_variable(checks: &mut Checks, field: &str, variable: &EnvVar) {
     let name = variable.name.as_str();
-    let is_read = VARIABLES.contains(&name) || VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let is_end =
+        |end: &str| !end.is_empty() && end.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let has_prefix = |prefix: &&str| name.strip_prefix(*prefix).is_some_and(is_end);
+    let is_read = VARIABLES.contains(&name) || VARIABLE_PREFIXES.iter().any(has_prefix);
     let allowed = "RUST_LOG, RUST_BACKTRACE, HF_*, OTEL_*, NCCL_* or AWS_*: no Bedplate process reads another";
     checks.range(&format!("{field}.name"), name, is_read, allowed);
     if variable.value.is_some() == variable.value_from.is_some() {

@@ -24,6 +24,14 @@ impl Kind {
     /// Every kind, in the order in which their results depend on each other.
     pub const ALL: [Self; 3] = [Self::Dataset, Self::TrainingJob, Self::ModelDeployment];
 
+    /// Whether it becomes a Service, whose name begins with the resource's.
+    pub fn has_service(self) -> bool {
+        match self {
+            Self::Dataset => false,
+            Self::TrainingJob | Self::ModelDeployment => true,
+        }
+    }
+
     /// The name in `kind:`.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,25 +48,21 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Namespace of a resource whose manifest names none, as with `kubectl`.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// The part of a resource's metadata that Bedplate reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// Name, unique among its kind in its namespace.
     pub name: String,
-    /// Namespace; `default` where the manifest names none, as with `kubectl`.
-    #[serde(default = "default_namespace")]
+    /// Namespace.
     pub namespace: String,
     /// Labels, carried along.
-    #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Annotations, carried along.
-    #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-}
-
-fn default_namespace() -> String {
-    "default".to_owned()
 }
 
 impl Metadata {

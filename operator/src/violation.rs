@@ -6,8 +6,12 @@
 use std::fmt;
 
 use bedplate_crds::uri::ShownUri;
+use serde::Serialize;
 
-use crate::resource::{Kind, Metadata};
+use crate::{
+    bounds,
+    resource::{Kind, Metadata, Resource},
+};
 
 /// Longest name that still fits a label value and the host name of a pod (RFC 1123).
 const MAX_NAME_CHARS: usize = 63;
@@ -80,6 +84,16 @@ pub enum Violation {
         uri: ShownUri,
         /// The uris that can be used here.
         allowed: String,
+    },
+    /// A name or a value that Kubernetes would refuse.
+    #[error("{field} is {value:?}; {remedy}")]
+    Unusable {
+        /// Path of the field.
+        field: String,
+        /// What was written.
+        value: String,
+        /// What may be written.
+        remedy: String,
     },
     /// A glob that does not parse.
     #[error("{field} is {glob:?}, which is no glob: {reason}")]
@@ -177,12 +191,17 @@ impl Checks {
         }
     }
 
-    /// The outcome: nothing, or all that was refused.
-    pub fn finish(self, kind: Kind, metadata: &Metadata) -> Result<(), Invalid> {
+    /// The outcome: nothing, or all that was refused. Where that is nothing, the bounds of the CRD have the last word.
+    pub fn finish<S: Serialize>(mut self, kind: Kind, resource: &Resource<S>) -> Result<(), Invalid> {
+        if self.violations.is_empty() {
+            // A spec has no key that is not text, the one thing that JSON cannot hold.
+            let spec = serde_json::to_value(&resource.spec).unwrap_or_default();
+            bounds::check(&mut self, "spec", &spec, bounds::spec_schema(kind));
+        }
         if self.violations.is_empty() {
             return Ok(());
         }
-        Err(Invalid { kind, name: metadata.name.clone(), violations: self.violations })
+        Err(Invalid { kind, name: resource.metadata.name.clone(), violations: self.violations })
     }
 }
 

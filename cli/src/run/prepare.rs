@@ -10,7 +10,7 @@ use crate::{
     args::RunArgs,
     binaries::Binaries,
     history::{History, HistoryError},
-    manifests,
+    manifests::{self, Loaded},
     outcome::Outcome,
     plan::{self, Places, Plan},
     preflight::{self, PreflightError, Programs},
@@ -96,7 +96,10 @@ pub struct Prepared {
 /// # Errors
 /// Everything that can be known before the first process starts.
 pub async fn prepare(args: &RunArgs) -> Result<Prepared, RunError> {
-    let located = manifests::load(&args.files)?;
+    let Loaded { located, notes } = manifests::load(&args.files)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
     let state = StateDir::at(&args.state.state_dir)?;
     state.create()?;
     let lock = state.lock()?;

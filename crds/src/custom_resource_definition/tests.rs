@@ -184,3 +184,18 @@ fn a_pod_template_reads_as_kubernetes_own() {
         "Kubernetes' type knows every field by that name"
     );
 }
+
+/// A rule on the whole resource is asked at every write, also of its status and its finalizers: one that is newer than the
+/// kind has to leave the resources alone that were there before it.
+#[test]
+fn a_name_that_begins_with_a_digit_is_refused_of_new_resources_with_a_service_alone() {
+    for (kind, schema) in schemas() {
+        let rules = schema["x-kubernetes-validations"].as_array().expect("rules");
+        let rule = rules.iter().find(|rule| rule["rule"].as_str().is_some_and(|rule| rule.contains("[0-9]")));
+        assert_eq!(rule.is_some(), kind != "Dataset", "{kind}");
+        if let Some(rule) = rule {
+            assert_eq!(rule["optionalOldSelf"], true, "{kind}");
+            assert!(rule["rule"].as_str().is_some_and(|rule| rule.starts_with("oldSelf.hasValue() || ")), "{kind}");
+        }
+    }
+}

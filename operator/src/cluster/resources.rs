@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bedplate_crds::quantity::amount;
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 
 use super::settings::PodResources;
@@ -64,27 +65,6 @@ impl Resources {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates at both ends")]
 fn whole(amount: f64) -> u64 {
     amount as u64
-}
-
-/// A quantity as a number (`resource.Quantity` of Kubernetes' apimachinery); none if it is no quantity.
-fn amount(quantity: &str) -> Option<f64> {
-    let digits = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
-    let (number, suffix) = quantity.split_at(digits);
-    let number: f64 = number.parse().ok()?;
-    Some(number * factor(suffix)?)
-}
-
-fn factor(suffix: &str) -> Option<f64> {
-    const DECIMAL: [(&str, i32); 10] =
-        [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
-    const BINARY: [(&str, i32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
-    if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {
-        return Some(2f64.powi(*power));
-    }
-    if let Some((_, power)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
-        return Some(10f64.powi(*power));
-    }
-    suffix.strip_prefix(['e', 'E'])?.parse().ok().map(|power| 10f64.powi(power))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub fn validate(resource: &Resource<DatasetSpec>) -> Result<ValidDataset, Invali
         checks.name("spec.storage.persistentVolumeClaim", &storage.persistent_volume_claim);
     }
     pod::check_template(&mut checks, spec.pod_template.as_ref());
-    checks.finish(Kind::Dataset, &resource.metadata)?;
+    checks.finish(Kind::Dataset, resource)?;
     Ok(ValidDataset(resource.clone()))
 }
 

@@ -49,7 +49,7 @@ pub fn validate(resource: &Resource<ModelDeploymentSpec>) -> Result<ValidModelDe
     }
     pod::check_quantities(&mut checks, "spec.resources", &spec.resources);
     pod::check_template(&mut checks, spec.pod_template.as_ref());
-    checks.finish(Kind::ModelDeployment, &resource.metadata)?;
+    checks.finish(Kind::ModelDeployment, resource)?;
     Ok(ValidModelDeployment(resource.clone()))
 }
 

@@ -56,7 +56,7 @@ pub fn validate(resource: &Resource<TrainingJobSpec>) -> Result<ValidTrainingJob
     }
     pod::check_quantities(&mut checks, "spec.workers.resourcesPerNode", &spec.workers.resources_per_node);
     pod::check_template(&mut checks, spec.pod_template.as_ref());
-    checks.finish(Kind::TrainingJob, &resource.metadata)?;
+    checks.finish(Kind::TrainingJob, resource)?;
     Ok(ValidTrainingJob(resource.clone()))
 }
 
