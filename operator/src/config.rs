@@ -97,6 +97,14 @@ pub enum ConfigError {
 }
 
 impl OperatorConfig {
+    /// The namespaces to watch one by one, or the one entry that stands for all of them.
+    pub fn scopes(&self) -> Vec<Option<String>> {
+        if self.watch_namespaces.is_empty() {
+            return vec![None];
+        }
+        self.watch_namespaces.iter().cloned().map(Some).collect()
+    }
+
     /// Reads the file.
     ///
     /// # Errors

@@ -12,6 +12,10 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
+use super::{
+    child::{Child, ChildKind},
+    gate::Blocker,
+};
 use crate::{progress_api::snapshot::ProgressSnapshot, resource::ResourceKey};
 
 /// What was seen. Objects that are not there are left out.
@@ -29,6 +33,8 @@ pub struct Observed<S> {
     pub cleanup: Option<Job>,
     /// What the API server said when the clean-up Job was refused for good, as in a namespace that is being deleted.
     pub cleanup_refused: Option<String>,
+    /// What the API server refused of the children at the last attempt.
+    pub child_refused: Option<ChildRefused>,
     /// The Deployment of the resource's name (ModelDeployment).
     pub deployment: Option<Deployment>,
     /// Every pod with the labels `bedplate.dev/kind` and `bedplate.dev/name` of the resource.
@@ -45,6 +51,25 @@ pub struct Observed<S> {
     pub progress: Option<ProgressSnapshot>,
     /// What this cluster can do.
     pub capabilities: Capabilities,
+}
+
+/// A child that was refused. It is tried again, and told until it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildRefused {
+    /// Kind of the child.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+    /// Why, in the API server's words.
+    pub cause: Blocker,
+}
+
+impl ChildRefused {
+    /// Why, if that child is among those that are to be applied now.
+    pub fn among(&self, children: &[Child]) -> Option<&Blocker> {
+        let is_it = |child: &Child| child.kind() == self.kind && child.name() == self.name;
+        children.iter().any(is_it).then_some(&self.cause)
+    }
 }
 
 /// What this cluster can do, by discovery.

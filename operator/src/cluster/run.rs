@@ -15,6 +15,7 @@ use super::{
     gate::{self, Blocker},
     job_view::{JobState, JobView},
     names,
+    observed::ChildRefused,
     owner::Owner,
     pods::{self, Sight},
 };
@@ -116,6 +117,16 @@ pub fn stage(view: &JobView<'_>, wanted: Wanted<'_>, sight: Sight<'_>) -> Stage 
         JobState::Absent => starting("the pods are being made".to_owned()),
         _ if view.ready().saturating_add(view.succeeded()) >= sight.wanted => Stage::Running,
         _ => Stage::Starting(hold_up(view, sight)),
+    }
+}
+
+/// Where it stands when the API server refused something of what is to be applied. That is applied again all the same: what
+/// was in the way may be gone.
+pub fn refused(stage: Stage, view: &JobView<'_>, actions: &Actions, refused: Option<&ChildRefused>) -> Stage {
+    match (stage, refused.and_then(|refused| refused.among(&actions.apply))) {
+        (Stage::Starting(_), Some(cause)) if view.state() == JobState::Absent => Stage::Blocked(cause.clone()),
+        (Stage::Starting(_), Some(cause)) => Stage::Starting(cause.clone()),
+        (stage, _) => stage,
     }
 }
 

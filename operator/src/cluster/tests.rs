@@ -4,6 +4,7 @@ mod children;
 mod conditions;
 mod dataset;
 mod model_deployment;
+mod refused;
 mod robustness;
 mod story;
 mod training_job;
@@ -91,6 +92,7 @@ fn nothing<S>() -> Observed<S> {
         job: None,
         cleanup: None,
         cleanup_refused: None,
+        child_refused: None,
         deployment: None,
         pods: Vec::new(),
         claims: vec![claim("bedplate-storage"), claim("bedplate-inputs")],

@@ -1,14 +1,14 @@
 //! Writes children: server-side apply, deletion, and the one change that a running Job allows.
 //!
-//! Owns what was applied last, so that an object that is as it should be is not written again, and the fence: each child
-//! carries the number of the term of office that wrote it, and an operator that meets a higher one than its own stops. Never
-//! takes over an object that belongs to somebody else.
+//! Owns what was applied last, so that an object that is as it should be is not written again. Each child carries the number
+//! of the term of office that wrote it. Never takes over an object that belongs to somebody else.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
+use bedplate_crds::conditions::Reason;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::Job,
@@ -23,16 +23,20 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{answer::Answer, world::World};
+use super::{
+    answer::Answer,
+    fence::{EPOCH_ANNOTATION, Fence},
+    world::World,
+};
 use crate::cluster::{
     child::{Child, ChildKind},
     decision::JobAdjustment,
+    gate::Blocker,
+    pods,
 };
 
 /// Field manager of everything but the status.
 pub const FIELD_MANAGER: &str = "bedplate-operator";
-/// Annotation of a child: the term of office of the operator that wrote it.
-pub const EPOCH_ANNOTATION: &str = "bedplate.dev/operator-epoch";
 
 /// Why a child could not be written or deleted.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,12 @@ pub enum ApplyError {
         theirs: i64,
         /// Own term.
         ours: i64,
+    },
+    /// Whether another operator leads cannot be told.
+    #[error("could not read the lease, which says whether this operator still leads")]
+    Lease {
+        /// What the API server said.
+        source: Answer,
     },
     /// The name belongs to somebody else.
     #[error("the {kind} {name} exists and is not Bedplate's; delete or rename it, or rename the resource")]
@@ -75,7 +85,24 @@ pub enum ApplyError {
     },
 }
 
+/// Client errors that say nothing of the object: not logged in, too slow, changed meanwhile, too many requests.
+const PASSING: [u16; 4] = [401, 408, 409, 429];
+
 impl ApplyError {
+    /// Why the child is not taken as it is, where that is what happened: for the status of its resource.
+    pub fn cause(&self) -> Option<Blocker> {
+        match self {
+            Self::Taken { .. } => Some(Blocker { reason: Reason::InfrastructureFailed, message: self.to_string() }),
+            Self::Api { source: Answer(kube::Error::Api(status)), .. }
+                if (400..500).contains(&status.code) && !PASSING.contains(&status.code) =>
+            {
+                let trouble = pods::refusal(&status.message);
+                Some(Blocker { reason: trouble.reason, message: trouble.message })
+            }
+            _ => None,
+        }
+    }
+
     /// What the API server said, where it refused for a reason that another attempt does not change.
     pub fn refusal(&self) -> Option<String> {
         match self {
@@ -92,7 +119,7 @@ impl ApplyError {
 /// Writes children in one term of office.
 pub struct Applier {
     client: Client,
-    epoch: i64,
+    fence: Fence,
     applied: Mutex<HashMap<Place, Applied>>,
 }
 
@@ -107,8 +134,8 @@ struct Applied {
 
 impl Applier {
     /// For the term with that number.
-    pub fn new(client: Client, epoch: i64) -> Self {
-        Self { client, epoch, applied: Mutex::default() }
+    pub fn new(client: Client, fence: Fence) -> Self {
+        Self { client, fence, applied: Mutex::default() }
     }
 
     /// Makes the child what it should be; true where that took a write.
@@ -125,7 +152,7 @@ impl Applier {
             None => self.find(namespace, kind, child.name()).await?,
         };
         if let Some(live) = &live {
-            self.check(kind, child, live)?;
+            self.check(kind, child, live).await?;
             if self.is_as_applied(&place, child, live) {
                 return Ok(false);
             }
@@ -147,7 +174,7 @@ impl Applier {
         let Some(live) = world.metadata(kind, namespace, name).filter(|live| live.deletion_timestamp.is_none()) else {
             return Ok(());
         };
-        self.fence(name, &live)?;
+        self.fence.is_forged(name, &live).await?;
         // One of the same name that was made meanwhile is another one.
         let preconditions = Preconditions { uid: live.uid, resource_version: None };
         let parameters = DeleteParams::background().preconditions(preconditions);
@@ -167,13 +194,38 @@ impl Applier {
     /// When the API server refuses, or another operator leads.
     pub async fn adjust(&self, world: &World, namespace: &str, to: &JobAdjustment) -> Result<(), ApplyError> {
         if let Some(live) = world.metadata(ChildKind::Job, namespace, &to.name) {
-            self.fence(&to.name, &live)?;
+            self.fence.is_forged(&to.name, &live).await?;
         }
         let body = json!({"spec": {"suspend": to.suspend, "backoffLimit": to.backoff_limit}});
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api(namespace, ChildKind::Job);
         let patched = api.patch(&to.name, &parameters, &Patch::Merge(&body)).await;
         patched.map(drop).map_err(|source| refused(ChildKind::Job, &to.name, source))
+    }
+
+    /// Puts the number of this term into a child where a higher one stands that no operator wrote; true where that was so.
+    ///
+    /// # Errors
+    /// When another operator leads, or the Lease cannot be read.
+    pub async fn claim(
+        &self,
+        namespace: &str,
+        kind: ChildKind,
+        name: &str,
+        live: &ObjectMeta,
+    ) -> Result<bool, ApplyError> {
+        if !self.fence.is_forged(name, live).await? {
+            return Ok(false);
+        }
+        // The uid makes it fail on another object of the same name.
+        let annotations = json!({EPOCH_ANNOTATION: self.fence.epoch().to_string()});
+        let body = json!({"metadata": {"uid": live.uid, "annotations": annotations}});
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        if let Err(error) = self.api(namespace, kind).patch(name, &parameters, &Patch::Merge(&body)).await {
+            let error = bedplate_telemetry::chain::Chain(&error);
+            tracing::warn!(%error, namespace, name, "a forged number of a term stays in a child");
+        }
+        Ok(true)
     }
 
     /// Forgets what was applied for a resource that is gone.
@@ -197,8 +249,8 @@ impl Applier {
         Ok(found.map(|found| found.metadata))
     }
 
-    fn check(&self, kind: ChildKind, child: &Child, live: &ObjectMeta) -> Result<(), ApplyError> {
-        self.fence(child.name(), live)?;
+    async fn check(&self, kind: ChildKind, child: &Child, live: &ObjectMeta) -> Result<(), ApplyError> {
+        self.fence.is_forged(child.name(), live).await?;
         let owners = |of: &ObjectMeta| -> Vec<String> {
             of.owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect()
         };
@@ -207,17 +259,6 @@ impl Applier {
             return Ok(());
         }
         Err(ApplyError::Taken { kind: api_resource(kind).kind, name: child.name().to_owned() })
-    }
-
-    /// Fails where a child shows that another operator has acted since.
-    pub fn fence(&self, name: &str, live: &ObjectMeta) -> Result<(), ApplyError> {
-        let annotation = live.annotations.as_ref().and_then(|annotations| annotations.get(EPOCH_ANNOTATION));
-        match annotation.and_then(|epoch| epoch.parse::<i64>().ok()) {
-            Some(theirs) if theirs > self.epoch => {
-                Err(ApplyError::Fenced { name: name.to_owned(), theirs, ours: self.epoch })
-            }
-            _ => Ok(()),
-        }
     }
 
     fn is_as_applied(&self, place: &Place, child: &Child, live: &ObjectMeta) -> bool {
@@ -233,7 +274,7 @@ impl Applier {
         if !annotations.is_object() {
             *annotations = json!({});
         }
-        annotations[EPOCH_ANNOTATION] = Value::from(self.epoch.to_string());
+        annotations[EPOCH_ANNOTATION] = Value::from(self.fence.epoch().to_string());
         Ok(body)
     }
 }

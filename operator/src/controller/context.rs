@@ -20,6 +20,7 @@ use super::{
     answer::Answer,
     apply::{Applier, ApplyError},
     events::Events,
+    fence::EPOCH_ANNOTATION,
     finalizer,
     memory::Memory,
     metrics::Metrics,
@@ -32,7 +33,7 @@ use crate::{
         child::ChildKind,
         decision::{Decision, Finalizer, Note},
         names,
-        observed::Capabilities,
+        observed::{Capabilities, ChildRefused},
         settings::ClusterSettings,
     },
     progress_api::hub::ProgressHub,
@@ -125,14 +126,14 @@ impl Context {
     ) -> Result<Action, ReconcileError> {
         let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let is_deleted = object.meta().deletion_timestamp.is_some();
-        if let Err(error) = self.fence(object) {
-            self.fenced.cancel();
-            return Err(error.into());
-        }
+        self.fence(object).await.inspect_err(|error| self.stop_if_fenced(error))?;
         if decision.finalizer == Finalizer::Keep && !is_deleted && !finalizer::is_set(object) {
             finalizer::add(&api, object).await.map_err(|error| ReconcileError::Finalizer(Answer(error)))?;
         }
         let written = self.write_children(object, &decision).await;
+        if let Err(ReconcileError::Apply(error)) = &written {
+            self.stop_if_fenced(error);
+        }
         // News is told before the status that ends it: cut off between the two, the next look tells the same again.
         for note in &decision.notes {
             self.events.tell(&object.object_ref(&()), note).await;
@@ -167,35 +168,58 @@ impl Context {
                 return Err(error.into());
             }
         }
+        self.memory.children_taken(&key_of(K::KIND, object));
         if let Some(adjustment) = &decision.adjust_job {
             self.applier.adjust(&self.world, &namespace, adjustment).await?;
         }
         Ok(())
     }
 
-    /// Fails where a child of the resource shows that another operator has acted since.
-    fn fence<K: Reconciled>(&self, object: &K) -> Result<(), ApplyError> {
+    /// Fails where a child of the resource shows that another operator has acted since. A number that no operator wrote is
+    /// put right and told: whoever may write a child may write it, and no more comes of it.
+    async fn fence<K: Reconciled>(&self, object: &K) -> Result<(), ApplyError> {
         let key = key_of(K::KIND, object);
         let children = [
             (ChildKind::ConfigMap, names::config_map(key.kind, &key.name)),
             (ChildKind::Job, names::job(key.kind, &key.name)),
             (ChildKind::Deployment, names::deployment(&key.name)),
         ];
-        let seen = |(kind, name): (ChildKind, String)| Some((self.world.metadata(kind, &key.namespace, &name)?, name));
-        children.into_iter().filter_map(seen).try_for_each(|(live, name)| self.applier.fence(&name, &live))
+        for (kind, name) in children {
+            let Some(live) = self.world.metadata(kind, &key.namespace, &name) else { continue };
+            let is_own =
+                live.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == object.meta().uid.as_ref());
+            if is_own && self.applier.claim(&key.namespace, kind, &name, &live).await? {
+                let message = format!(
+                    "{name} claimed to be written by a later operator, but this one leads: {EPOCH_ANNOTATION} is put right; \
+                     who changes it?"
+                );
+                let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
+                self.events.tell(&object.object_ref(&()), &note).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn stop_if_fenced(&self, error: &ApplyError) {
+        if matches!(error, ApplyError::Fenced { .. }) {
+            self.fenced.cancel();
+        }
     }
 
     /// Tells why a child is not there, and remembers it for the next decision.
     async fn refused<K: Reconciled>(&self, object: &K, kind: ChildKind, name: &str, error: &ApplyError) {
-        if matches!(error, ApplyError::Fenced { .. }) {
-            self.fenced.cancel();
-            return;
+        let key = key_of(K::KIND, object);
+        match error.cause() {
+            // The next status tells it, once, in a condition and an event.
+            Some(cause) => self.memory.child_refused(&key, ChildRefused { kind, name: name.to_owned(), cause }),
+            None => {
+                let message = bedplate_telemetry::chain::Chain(error).to_string();
+                let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
+                self.events.tell(&object.object_ref(&()), &note).await;
+            }
         }
-        let message = bedplate_telemetry::chain::Chain(error).to_string();
-        let note = Note { is_warning: true, reason: Reason::InfrastructureFailed, message };
-        self.events.tell(&object.object_ref(&()), &note).await;
         if let (ChildKind::Job, Some(refusal)) = (kind, error.refusal()) {
-            self.memory.refused(&key_of(K::KIND, object), name, refusal);
+            self.memory.refused(&key, name, refusal);
         }
     }
 

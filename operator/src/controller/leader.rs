@@ -1,6 +1,6 @@
 //! Which operator of several acts: a Lease of coordination.k8s.io, as client-go's leader election uses it.
 //!
-//! Owns the Lease. A term has a number, `leaseTransitions`, that never repeats: children carry it, so that an operator that
+//! Owns the Lease. A term has a number, `leaseTransitions`, that counts up: children carry it, so that an operator that
 //! was away for longer than it knows finds out that another one has acted since. Clocks of two machines are never compared:
 //! a Lease has run out when this process has seen it unchanged for its whole duration.
 
@@ -17,6 +17,7 @@ use kube::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
+use super::epoch;
 use crate::config::LeaderElection;
 
 /// Renewals that fit into the time a leader may go without one; several may fail before it gives up.
@@ -27,6 +28,8 @@ const RELEASE_ATTEMPTS: u32 = 3;
 
 /// One contender.
 pub struct Elector {
+    client: Client,
+    namespaces: Vec<Option<String>>,
     leases: Api<Lease>,
     name: String,
     identity: String,
@@ -36,7 +39,7 @@ pub struct Elector {
 /// The Lease in a term of office.
 #[derive(Debug)]
 pub struct HeldLease {
-    /// Number of the term: higher than that of every earlier term.
+    /// Number of the term: higher than that of every earlier term of this Lease.
     pub epoch: i64,
     lease: Lease,
 }
@@ -53,16 +56,21 @@ pub enum LeaderError {
     /// The API server refuses, or is away.
     #[error("could not reach the lease; the operator needs get, create and update on leases in its namespace")]
     Api(#[source] kube::Error),
+    /// What earlier Leases left cannot be seen.
+    #[error("could not list what earlier operators made; the operator needs list on configmaps, jobs and deployments")]
+    Children(#[source] kube::Error),
     /// No answer in time.
     #[error("the API server did not answer about the lease in time")]
     Late,
 }
 
 impl Elector {
-    /// A contender under that name; two with the same name would both act.
-    pub fn new(client: Client, settings: &LeaderElection, identity: String) -> Self {
+    /// A contender under that name, whose children are in those namespaces; two with the same name would both act.
+    pub fn new(client: Client, settings: &LeaderElection, identity: String, namespaces: Vec<Option<String>>) -> Self {
         Self {
-            leases: Api::namespaced(client, &settings.namespace),
+            leases: Api::namespaced(client.clone(), &settings.namespace),
+            client,
+            namespaces,
             name: settings.name.clone(),
             identity,
             duration: Duration::from_secs(settings.lease_seconds.into()),
@@ -130,13 +138,16 @@ impl Elector {
     async fn try_acquire(&self, seen: &mut Option<(String, Instant)>) -> Result<HeldLease, LeaderError> {
         let Some(found) = self.leases.get_opt(&self.name).await.map_err(LeaderError::Api)? else {
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.spec(0)) };
+            let epoch = epoch::first(&self.client, &self.namespaces).await.map_err(LeaderError::Children)?;
+            let lease = Lease { metadata, spec: Some(self.spec(epoch)) };
             let lease = self.leases.create(&PostParams::default(), &lease).await.map_err(LeaderError::Api)?;
-            return Ok(HeldLease { epoch: 0, lease });
+            return Ok(HeldLease { epoch: epoch.into(), lease });
         };
         self.check_free(&found, seen)?;
         // Counted up for this operator's own return too: a process that died and came back is not the one it was.
-        let epoch = found.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0) + 1;
+        // At the end of the numbers it begins anew: the Lease, not the number, says who leads.
+        let last = found.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0);
+        let epoch = last.checked_add(1).unwrap_or(0);
         let lease = Lease { spec: Some(self.spec(epoch)), ..found };
         let lease = self.leases.replace(&self.name, &PostParams::default(), &lease).await.map_err(LeaderError::Api)?;
         Ok(HeldLease { epoch: epoch.into(), lease })

@@ -11,13 +11,14 @@ use std::{
 
 use kube::runtime::watcher::DefaultBackoff;
 
-use crate::resource::ResourceKey;
+use crate::{cluster::observed::ChildRefused, resource::ResourceKey};
 
 /// What is known of resources from earlier reconciles.
 #[derive(Default)]
 pub struct Memory {
     failing: Mutex<HashMap<ResourceKey, Failing>>,
     refusals: Mutex<HashMap<ResourceKey, Refusal>>,
+    children: Mutex<HashMap<ResourceKey, ChildRefused>>,
 }
 
 struct Failing {
@@ -72,10 +73,26 @@ impl Memory {
         lock(&self.refusals).get(key).filter(|refusal| refusal.job == job).map(|refusal| refusal.message.clone())
     }
 
+    /// Notes that a child was refused, for the status to tell.
+    pub fn child_refused(&self, key: &ResourceKey, refused: ChildRefused) {
+        lock(&self.children).insert(key.clone(), refused);
+    }
+
+    /// Notes that every child was taken.
+    pub fn children_taken(&self, key: &ResourceKey) {
+        lock(&self.children).remove(key);
+    }
+
+    /// The child that was refused at the last attempt.
+    pub fn refused_child(&self, key: &ResourceKey) -> Option<ChildRefused> {
+        lock(&self.children).get(key).cloned()
+    }
+
     /// Forgets a resource that is gone.
     pub fn forget(&self, key: &ResourceKey) {
         lock(&self.failing).remove(key);
         lock(&self.refusals).remove(key);
+        lock(&self.children).remove(key);
     }
 }
 

@@ -36,6 +36,7 @@ where
             .map(|object| (*object).clone()),
         job: found(&world.jobs, namespace, &names::job(K::KIND, name)).map(|object| (*object).clone()),
         cleanup: found(&world.jobs, namespace, &cleanup).map(|object| (*object).clone()),
+        child_refused: context.memory.refused_child(&key),
         cleanup_refused: context.memory.refusal(&key, &cleanup),
         deployment: found(&world.deployments, namespace, &names::deployment(name)).map(|object| (*object).clone()),
         pods: pods(world, &key),

@@ -17,6 +17,7 @@ use super::{
     context::Context,
     dataset,
     events::Events,
+    fence::Fence,
     memory::Memory,
     metrics::Metrics,
     model_deployment, progress,
@@ -85,9 +86,7 @@ impl Term<'_> {
             let (client, hub) = (self.operator.client.clone(), self.progress.clone());
             progress::listen(listener, client, hub, self.stop.clone(), &mut listening).await?;
         }
-        let namespaces = &self.operator.config.watch_namespaces;
-        let scopes: Vec<Option<String>> =
-            if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+        let scopes = self.operator.config.scopes();
         let scopes: Vec<_> = scopes.into_iter().map(|scope| self.reconcile(scope, &fenced, &mut watches)).collect();
         tokio::select! {
             _ = join_all(scopes) => {
@@ -119,7 +118,7 @@ impl Term<'_> {
             world: world.clone(),
             settings: self.settings.clone(),
             capabilities: self.capabilities,
-            applier: Applier::new(client.clone(), self.epoch),
+            applier: Applier::new(client.clone(), self.fence()),
             events: Events::new(client.clone(), self.operator.identity.clone()),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),
@@ -138,6 +137,11 @@ impl Term<'_> {
                 run(&context, &world.model_deployments, model_deployments, &pace, model_deployment::reconcile),
             );
         }
+    }
+
+    fn fence(&self) -> Fence {
+        let Operator { client, config, identity, .. } = self.operator;
+        Fence::new(client.clone(), &config.leader_election, identity.clone(), self.epoch)
     }
 
     async fn drained_too_long(&self) {

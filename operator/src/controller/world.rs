@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Selects what the operator made.
-const OWN_OBJECTS: &str = "app.kubernetes.io/managed-by=bedplate";
+pub const OWN_OBJECTS: &str = "app.kubernetes.io/managed-by=bedplate";
 /// Selects what the cluster complains of; there is far more news than complaints.
 const WARNINGS: &str = "type=Warning";
 

@@ -107,3 +107,59 @@ async fn what_is_changed_or_deleted_by_hand_is_put_back() {
     cluster.api::<Service>().delete("chat", &DeleteParams::default()).await.unwrap();
     cluster.appears::<Service>("chat").await;
 }
+
+/// Kubernetes' own rule, which no schema of ours repeats.
+fn impossible() -> serde_json::Value {
+    json!({"spec": {"tolerations": [{"key": "spot", "operator": "Exists", "value": "yes"}]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_child_is_told_in_the_status_until_it_is_mended() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.make_claims().await;
+    let _operator = cluster.operator("one").await;
+    let mut texts = dataset("texts");
+    texts["spec"]["podTemplate"] = impossible();
+    cluster.api::<Dataset>().create(&PostParams::default(), &from_json(texts)).await.unwrap();
+    cluster.reason::<Dataset>("texts", "PodsRefused").await;
+    let status = cluster.status::<Dataset>("texts").await;
+    assert_eq!(status["phase"], "Pending", "{status}");
+    let admitted = condition(&status, "Admitted");
+    let said = admitted["message"].as_str().unwrap();
+    assert!(admitted["status"] == "False" && said.contains("tolerations[0]") && said.contains("is invalid"), "{said}");
+
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let told = cluster.events("texts").await.into_iter().filter(|reason| reason == "PodsRefused").count();
+    assert_eq!(told, 1, "{:?}", cluster.events("texts").await);
+
+    let mended = json!({"spec": {"podTemplate": null}});
+    cluster.api::<Dataset>().patch("texts", &PatchParams::default(), &Patch::Merge(&mended)).await.unwrap();
+    cluster.appears::<Job>("texts-dataset").await;
+    cluster.reason::<Dataset>("texts", "PodsStarting").await;
+    assert_eq!(condition(&cluster.status::<Dataset>("texts").await, "Admitted")["status"], "True");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_revision_is_told_while_the_one_before_stays() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.make_claims().await;
+    let _operator = cluster.operator("one").await;
+    let served = json!({"metadata": {"name": "chat"}, "spec": {"model": {"type": "uri", "uri": "file:model.gguf"}}});
+    cluster.api::<ModelDeployment>().create(&PostParams::default(), &from_json(served)).await.unwrap();
+    let before: Deployment = cluster.appears("chat-inference").await;
+    let edit = json!({"spec": {"podTemplate": impossible()}});
+    cluster.api::<ModelDeployment>().patch("chat", &PatchParams::default(), &Patch::Merge(&edit)).await.unwrap();
+    cluster.reason::<ModelDeployment>("chat", "PodsRefused").await;
+    let progressing = condition(&cluster.status::<ModelDeployment>("chat").await, "Progressing");
+    assert!(progressing["message"].as_str().unwrap().contains("tolerations[0]"), "{progressing}");
+    let after = cluster.api::<Deployment>().get("chat-inference").await.unwrap();
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    let mended = json!({"spec": {"podTemplate": null}});
+    cluster.api::<ModelDeployment>().patch("chat", &PatchParams::default(), &Patch::Merge(&mended)).await.unwrap();
+    cluster.reason::<ModelDeployment>("chat", "PodsStarting").await;
+}
+
+fn condition(status: &serde_json::Value, name: &str) -> serde_json::Value {
+    let conditions = status["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == name).unwrap().clone()
+}

@@ -82,6 +82,7 @@ pub fn decide(
     };
     let stage = run::stage(&view, wanted, Sight { wanted: 1, warnings: &observed.warnings, now: observed.now });
     let actions = run::actions(owner, &view, wanted, observed.config_map.as_ref());
+    let stage = run::refused(stage, &view, &actions, observed.child_refused.as_ref());
     run::set_conditions(&mut conditions, &stage, &view, 1);
     conditions.set(Type::Deleting, false, Reason::NotRequested, "nobody deletes it");
     tell_of_users(&mut conditions, &stage, wanted, &view, &users);

@@ -38,6 +38,8 @@ pub struct Rollout {
     pub was_under_way: bool,
     /// What is wrong with the pods that do not answer.
     pub trouble: Option<Blocker>,
+    /// What the API server refused of the revision that is wanted.
+    pub refused: Option<Blocker>,
 }
 
 impl Rollout {
@@ -60,6 +62,7 @@ impl Rollout {
             is_current,
             was_under_way: conditions::is_true(before, ConditionType::Progressing),
             trouble: trouble(&serving, &status, sight),
+            refused: children.and_then(|children| observed.child_refused.as_ref()?.among(&children.all)).cloned(),
         }
     }
 

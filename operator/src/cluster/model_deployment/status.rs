@@ -32,6 +32,9 @@ pub fn set_conditions(conditions: &mut Conditions<'_>, rollout: &Rollout, blocke
         Some(blocker) if !rollout.exists => {
             conditions.set(Type::Progressing, false, blocker.reason, &blocker.message);
         }
+        None if let Some(refused) = &rollout.refused => {
+            conditions.set(Type::Progressing, false, refused.reason, &refused.message);
+        }
         _ if rollout.exists && !rollout.is_under_way() => {
             conditions.set(Type::Progressing, false, Reason::RolledOut, &counts);
         }
@@ -67,14 +70,15 @@ fn is_degraded(rollout: &Rollout) -> bool {
 }
 
 fn hold_up<'a>(rollout: &'a Rollout, blocker: Option<&'a Blocker>) -> Option<&'a Blocker> {
-    blocker.filter(|_| !rollout.exists).or(rollout.trouble.as_ref())
+    blocker.filter(|_| !rollout.exists).or(rollout.refused.as_ref()).or(rollout.trouble.as_ref())
 }
 
 /// Where it is, in one word, and why.
 pub fn phase(rollout: &Rollout, blocker: Option<&Blocker>) -> (Option<Phase>, Option<Reason>) {
     let waits = hold_up(rollout, blocker);
     let reason = |otherwise| waits.map_or(otherwise, |waits| waits.reason);
-    let (phase, reason) = if !rollout.exists && blocker.is_some() {
+    let is_blocked = blocker.is_some() || rollout.refused.is_some();
+    let (phase, reason) = if !rollout.exists && is_blocked {
         (Phase::Pending, reason(Reason::Pending))
     } else if rollout.desired == 0 && rollout.ready == 0 {
         (Phase::Pending, Reason::NotServing)
@@ -84,7 +88,7 @@ pub fn phase(rollout: &Rollout, blocker: Option<&Blocker>) -> (Option<Phase>, Op
     } else if is_degraded(rollout) {
         (Phase::Degraded, reason(Reason::PodsStarting))
     } else if rollout.is_under_way() {
-        (Phase::RollingOut, Reason::RollingOut)
+        (Phase::RollingOut, rollout.refused.as_ref().map_or(Reason::RollingOut, |refused| refused.reason))
     } else {
         (Phase::Ready, Reason::Serving)
     };

@@ -102,6 +102,7 @@ pub fn decide(
     };
     let stage = run::stage(&view, wanted, sight);
     let actions = run::actions(owner, &view, wanted, observed.config_map.as_ref());
+    let stage = run::refused(stage, &view, &actions, observed.child_refused.as_ref());
     run::set_conditions(&mut conditions, &stage, &view, sight.wanted);
     conditions.set(Type::Deleting, false, Reason::NotRequested, "nobody deletes it");
     figures::fill(&mut status, &resource.spec, observed, (&view, &stage));
