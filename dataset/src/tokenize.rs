@@ -129,10 +129,8 @@ impl Work<'_> {
         self.context.stop.check()?;
         let end = self.vocabulary.end_of_text_id;
         for ((digest, text), tokens) in batch.iter().zip(self.encode_all(&batch)) {
-            let mut tokens = self.whole(tokens.map_err(TokenizeError::Encode)?);
-            if tokens.last() != Some(&end) {
-                tokens.push(end);
-            }
+            let tokens = tokens.map_err(TokenizeError::Encode)?;
+            let tokens = self.vocabulary.tokenizer.document(tokens, end);
             self.counts.documents_in += 1;
             self.counts.documents_out += 1;
             self.counts.bytes_in += text.len() as u64;
@@ -143,15 +141,6 @@ impl Work<'_> {
             self.context.reporter.stage(&self.counts, Extent::Running(Some(done)))?;
         }
         Ok(())
-    }
-
-    /// A document's tokens with those around them that the tokenizer adds to every text.
-    fn whole(&self, tokens: Vec<u32>) -> Vec<u32> {
-        let tokenizer = &self.vocabulary.tokenizer;
-        match (tokenizer.prefix(), tokenizer.suffix()) {
-            ([], []) => tokens,
-            (prefix, suffix) => [prefix, &tokens, suffix].concat(),
-        }
     }
 
     /// Tokens of every document, in order. Long documents keep every thread busy as well, because pieces are shared out.

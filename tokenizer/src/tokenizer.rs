@@ -122,6 +122,19 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// The tokens of a document that is trained on: those of its text, those that belong around it, and `end_of_text`
+    /// unless it ends with it already.
+    pub fn document(&self, tokens: Vec<u32>, end_of_text: u32) -> Vec<u32> {
+        let mut document = match (self.prefix(), self.suffix()) {
+            ([], []) => tokens,
+            (prefix, suffix) => [prefix, &tokens, suffix].concat(),
+        };
+        if document.last() != Some(&end_of_text) {
+            document.push(end_of_text);
+        }
+        document
+    }
+
     /// Tokens in front of every text of its own, usually none or the one that begins a text.
     pub fn prefix(&self) -> &[u32] {
         &self.extras.affixes.prefix

@@ -107,6 +107,13 @@ fn tokenizers_of_every_kind_do_what_the_reference_does() {
         for (text, bare, whole) in &reference.encode {
             let found = (tokenizer.encode(text, true).unwrap(), tokenizer.encode_with_special(text, true).unwrap());
             expect(name, format!("encode {text:?}"), format!("{found:?}"), format!("{:?}", (bare, whole)));
+            // `</s>`, [SEP] or <unk>: a document ends with it once, whether the tokenizer adds it or not.
+            for end in [2, 3] {
+                let document = tokenizer.document(found.0.clone(), end);
+                let is_closed = whole.last() == Some(&end);
+                let wanted = if is_closed { whole.clone() } else { [&whole[..], &[end]].concat() };
+                expect(name, format!("document {text:?}"), format!("{document:?}"), format!("{wanted:?}"));
+            }
         }
         for (ids, skip_special, text) in &reference.decode {
             let found = tokenizer.decode(ids, *skip_special);
