@@ -41,6 +41,34 @@ async fn a_padding_token_beyond_the_embedding_is_refused_in_a_prompt_and_stands_
     assert!(!server.api.complete(completion("the quick", 4)).await.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_an_embedding_is_named_wherever_it_comes_from() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("model");
+    write_tiny_model(&folder, Some("[PAD]{{ messages[0].content }}"));
+    let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let id = config["vocab_size"].as_u64().unwrap();
+    edit_json(&folder.join("tokenizer.json"), |tokenizer| {
+        let pad = json!({ "id": id, "content": "[PAD]", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true });
+        tokenizer["added_tokens"].as_array_mut().unwrap().push(pad);
+    });
+    let server = Running::with(|job| job.model_uri = format!("file:{}", folder.display()));
+    let chat = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 2 });
+    let asked = [("/v1/completions", completion(vec![5, id], 2), "prompt"), ("/v1/chat/completions", chat, "messages")];
+    for (path, body, param) in asked {
+        let reply = server.api.post(path, body).await;
+        assert_eq!((reply.status, &reply.body["error"]["param"]), (400, &json!(param)), "{}", reply.body);
+        let message = reply.body["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&format!("token {id} (`[PAD]`)")), "{message}");
+        assert!(message.contains(&format!("embeddings for {id} tokens")), "{message}");
+    }
+    // Text and tokens are still turned into one another: the tokenizer knows it.
+    let tokens = server.api.ask("/tokenize", json!({ "prompt": "[PAD]" })).await["tokens"].clone();
+    assert_eq!(tokens, json!([id]));
+    assert_eq!(server.api.ask("/detokenize", json!({ "tokens": tokens })).await["prompt"], "[PAD]");
+}
+
 #[test]
 fn only_damaged_files_are_called_corrupt() {
     let root = tempfile::tempdir().unwrap();
