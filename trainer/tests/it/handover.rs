@@ -1,10 +1,10 @@
 //! The final model is one that others can load: the serving engine, another job.
 
-use bedplate_crds::{job::progress::ProgressBody, training_job::ModelSource};
 use std::path::Path;
 
+use bedplate_crds::{job::progress::ProgressBody, training_job::ModelSource};
 use bedplate_engine::{
-    ModelConfig, ParamLayout,
+    ModelConfig, ParamLayout, ParamSpec,
     hf_folder::{ModelFolder, write_model_folder},
     safetensors_file::NamedTensor,
     serving::{Chunk, KvCache, Runner, ServingModel},
@@ -89,11 +89,14 @@ fn a_model_of_another_tokenizer_is_refused() {
     assert!(message.starts_with("token ") && message.contains("give the Dataset the model's tokenizer"), "{message}");
 }
 
+/// Name, shape and numbers.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
 /// The model in `dir`: its config as it is written, and its tensors.
-fn read_model(dir: &Path) -> (Value, Vec<(String, Vec<usize>, Vec<f32>)>) {
+fn read_model(dir: &Path) -> (Value, Vec<Tensor>) {
     let mut folder = ModelFolder::open(dir).unwrap();
     let config: ModelConfig = serde_json::from_value(folder.config().clone()).unwrap();
-    let read = |param: &bedplate_engine::ParamSpec| {
+    let read = |param: &ParamSpec| {
         let mut values = vec![0.0; param.range.len()];
         folder.read_f32(&param.name, &param.shape, &mut values).unwrap();
         (param.name.clone(), param.shape.clone(), values)
@@ -102,14 +105,12 @@ fn read_model(dir: &Path) -> (Value, Vec<(String, Vec<usize>, Vec<f32>)>) {
     (folder.config().clone(), tensors)
 }
 
-fn write_model(dir: &Path, config: &Value, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
-    let named = |(name, shape, data): &(String, Vec<usize>, Vec<f32>)| (name.clone(), shape.clone(), data.clone());
-    let tensors: Vec<_> = tensors.iter().map(named).collect();
-    let tensors: Vec<_> = tensors
-        .iter()
-        .map(|(name, shape, data)| NamedTensor { name: name.clone(), shape: shape.clone(), data })
-        .collect();
-    write_model_folder(dir, config, &tensors, &[]).unwrap();
+fn write_model(dir: &Path, config: &Value, tensors: &[Tensor]) {
+    let named = |tensor| {
+        let (name, shape, data): &Tensor = tensor;
+        NamedTensor { name: name.clone(), shape: shape.clone(), data }
+    };
+    write_model_folder(dir, config, &tensors.iter().map(named).collect::<Vec<_>>(), &[]).unwrap();
 }
 
 #[test]
@@ -174,11 +175,9 @@ fn a_tokenizer_with_more_tokens_than_the_model_is_refused_only_where_the_data_ho
     write_model(&small, &config, &tensors);
     let mut third = place.job("third", &[&data]);
     third.spec.model = ModelSource::Uri { uri: format!("file:{}", small.display()) };
-    let data_holds_it = {
-        let ended = place.train(&third);
-        (ended.code, failure(&third).0)
-    };
-    assert_eq!(data_holds_it.0, Some(11), "{}", data_holds_it.1);
-    assert!(data_holds_it.1.contains(&format!("holds token {rows} (")), "{}", data_holds_it.1);
-    assert!(data_holds_it.1.contains(&format!("only {rows} embeddings")), "{}", data_holds_it.1);
+    let ended = place.train(&third);
+    let (message, _) = failure(&third);
+    assert_eq!(ended.code, Some(11), "{message}");
+    assert!(message.contains(&format!("holds token {rows} (")), "{message}");
+    assert!(message.contains(&format!("only {rows} embeddings")), "{message}");
 }
