@@ -8,7 +8,10 @@ cd "$here/.."
 cache=${BEDPLATE_CACHE:-$HOME/.cache/bedplate}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target} BEDPLATE_GANG=${BEDPLATE_GANG:-1}
 export BEDPLATE_E2E_DIR=/tmp/bedplate-e2e BEDPLATE_CLUSTER_OWNER=$$
-export BEDPLATE_E2E_BINARIES=${BEDPLATE_E2E_BINARIES:-$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release}
+target=x86_64-unknown-linux-musl
+export BEDPLATE_E2E_BINARIES=${BEDPLATE_E2E_BINARIES:-$CARGO_TARGET_DIR/$target/release}
+# The same build as every test and image (BUILD of xtask/src/workspace.rs): nothing is compiled twice.
+build=(--release --target $target --workspace --features bedplate-e2e/cluster)
 images=${BEDPLATE_E2E_IMAGES:-$CARGO_TARGET_DIR/images}
 
 e2e/cluster/needs.sh
@@ -22,14 +25,15 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 [ -n "${BEDPLATE_E2E_IMAGES:-}" ] || cargo xtask image
-cargo build --package bedplate-e2e --bin fake-gpu-plugin
-cargo test --package bedplate-e2e --features cluster --no-run
+cargo build "${build[@]}" --bin fake-gpu-plugin
+cargo test "${build[@]}" --test cluster --no-run
 wait $building
 
 e2e/cluster/up.sh "$BEDPLATE_E2E_DIR" # Where it fails it takes itself down.
 is_up=1
 e2e/cluster/load-images.sh "$BEDPLATE_E2E_DIR" "$images"/bedplate-{operator,dataset,trainer,inference}.tar
 e2e/cluster/postgres.sh "$BEDPLATE_E2E_DIR"
-ln -s "$CARGO_TARGET_DIR/debug/fake-gpu-plugin" "$BEDPLATE_E2E_DIR/extra/"
+ln -s "$CARGO_TARGET_DIR/$target/release/fake-gpu-plugin" "$BEDPLATE_E2E_DIR/extra/"
 e2e/cluster/component.sh start "$BEDPLATE_E2E_DIR" fake-gpu-plugin
-cargo test --package bedplate-e2e --features cluster -- "$@"
+# They wait for pods far more than they compute.
+cargo test "${build[@]}" --test cluster -- --test-threads 6 "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks the two models of the quickstart; `bedplate run --exec` sets the endpoints once both are up.
 set -euo pipefail
-bedplate=${CARGO_TARGET_DIR:-target}/release/bedplate
+bedplate=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/bedplate
 echo
 # Without the space at its end: that belongs to the next word's token, and alone it is one after which only digits come.
 echo "rust-small (just trained) continues: pub fn"

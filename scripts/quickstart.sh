@@ -5,11 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 state=${BEDPLATE_STATE:-.bedplate}
-release=$CARGO_TARGET_DIR/release
+target=x86_64-unknown-linux-musl
+release=$CARGO_TARGET_DIR/$target/release
 inputs=$state/inputs
 
 packages=(bedplate bedplate-dataset bedplate-trainer bedplate-inference xtask)
-cargo build --release "${packages[@]/#/--package=}"
+cargo build --release --target $target "${packages[@]/#/--package=}"
 
 mkdir -p "$inputs/models"
 "$release/xtask" corpus "$inputs/corpus"

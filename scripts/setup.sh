@@ -6,6 +6,8 @@ command -v cargo >/dev/null || { echo "setup: cargo is missing; install a Rust t
 ! command -v rustup >/dev/null || rustup toolchain install >/dev/null 2>&1 || { echo "setup: rustup cannot install the toolchain of rust-toolchain.toml; run 'rustup toolchain install' to see why" >&2; exit 1; }
 need=()
 command -v cc >/dev/null || need+=(build-essential)
+# The C parts of what is linked statically.
+command -v musl-gcc >/dev/null || need+=(musl-tools)
 command -v python3 >/dev/null || need+=(python3)
 python3 -c 'import venv, ensurepip' 2>/dev/null || need+=(python3-venv python3-pip)
 # The history's tests start a server of their own from these programs; no cluster of the distribution's is needed.

@@ -7,6 +7,6 @@ const FOLDER: &str = "../operator/proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={FOLDER}");
     let descriptors = protox::compile(["bedplate/progress/v1alpha1/progress.proto"], [FOLDER])?;
-    tonic_prost_build::configure().build_server(cfg!(feature = "recorder")).compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_server(false).compile_fds(descriptors)?;
     Ok(())
 }

@@ -5,8 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod memory;
-#[cfg(feature = "recorder")]
-pub mod recorder;
 pub mod removal;
 pub mod reporter;
 pub mod termination;

@@ -1,145 +1,138 @@
 //! `cargo xtask ci`: everything that `make test` proves, lane by lane, with a table at the end.
 //!
-//! Owns the list of lanes. A lane that fails does not stop the others, so that one run shows everything.
+//! Owns the list of lanes and what each waits for. A lane that fails does not stop those that do not need it, so that one run
+//! shows everything. Never compiles a crate twice: tests, images and the cluster's tests are one build (`workspace::BUILD`).
 
-use std::{
-    fmt::Write as _,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+mod lane;
+
+use std::{fmt::Write as _, process::Command, time::Instant};
 
 use anyhow::{Context, bail};
 
 use crate::{codegen, tidy, workspace};
+use lane::{Lane, Log, Outcome, Result};
 
-/// How a lane ended.
-enum Outcome {
-    Passed,
-    Failed(String),
-}
-
-/// Name of a lane, and what it does.
-type Lane = (&'static str, fn() -> anyhow::Result<Outcome>);
-
-const LANES: [Lane; 11] = [
-    ("fmt", || cargo(&["fmt", "--all", "--check"])),
-    ("tidy", || tidy::run().map(|()| Outcome::Passed)),
-    ("codegen", || codegen::check(&workspace::root()).map(|()| Outcome::Passed)),
-    ("deny", deny),
-    ("clippy", clippy),
-    ("tools", tools),
-    ("test", test),
-    ("chart", || script("charts/test.sh")),
-    ("api", || script("e2e/api.sh")),
-    ("install", || script("e2e/chart.sh")),
-    ("e2e", || script("e2e/run.sh")),
+/// In the order in which they are printed. The cluster's tests wait more than they compute, so those that compute run beside
+/// them; they wait for each other, because two cores bear one of them at a time.
+const LANES: [Lane; 12] = [
+    Lane { name: "tools", after: &[], work: tools },
+    Lane { name: "fmt", after: &[], work: |log| cargo(log, &["fmt", "--all", "--check"]) },
+    Lane { name: "build", after: &["fmt"], work: build },
+    Lane { name: "images", after: &["build"], work: |log| xtask(log, &["image"]) },
+    Lane { name: "e2e", after: &["tools", "images"], work: |log| script(log, "e2e/run.sh") },
+    Lane { name: "tidy", after: &["build"], work: |log| xtask(log, &["tidy"]) },
+    Lane { name: "codegen", after: &["tidy"], work: |_| codegen::check(&workspace::root()).map(|()| Outcome::Passed) },
+    Lane { name: "test", after: &["tools", "codegen"], work: test },
+    Lane { name: "clippy", after: &["test"], work: clippy },
+    Lane { name: "api", after: &["clippy"], work: |log| script(log, "e2e/api.sh") },
+    Lane { name: "chart", after: &["api"], work: |log| script(log, "charts/test.sh").and(script(log, "e2e/chart.sh")) },
+    Lane { name: "deny", after: &["chart"], work: deny },
 ];
 
 /// Runs every lane and fails if one failed.
 pub fn run() -> anyhow::Result<()> {
-    // A cold build of them takes nine minutes, so it goes on while cargo compiles; its lane waits for it.
-    let building = build_tools().stdout(Stdio::null()).current_dir(workspace::root()).spawn();
-    let results: Vec<_> = LANES
-        .iter()
-        .map(|(name, lane)| {
-            println!("== {name}");
-            let start = Instant::now();
-            let outcome = lane().unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
-            if let Outcome::Failed(why) = &outcome {
-                eprintln!("{why}");
-            }
-            (*name, outcome, start.elapsed())
-        })
-        .collect();
-    // Its lane has waited for it, or could not be reached; how it ended was seen there.
-    if let Ok(mut building) = building {
-        building.wait().context("cannot wait for the build of the tools")?;
-    }
-    print!("{}", table(&results)?);
-    let failed: Vec<&str> = results.iter().filter(|row| matches!(row.1, Outcome::Failed(_))).map(|row| row.0).collect();
+    let began = Instant::now();
+    let logs = workspace::target_dir(&workspace::root())?.join("ci");
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    let results = lane::run(&LANES, &logs);
+    print!("{}\n{:.0} s in all\n", table(&results)?, began.elapsed().as_secs_f64());
+    let failed: Vec<&str> = results.iter().filter(|row| !row.has_passed()).map(|row| row.name).collect();
     if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
+        bail!("did not pass: {}", failed.join(", "));
     }
     Ok(())
 }
 
-fn table(results: &[(&str, Outcome, Duration)]) -> anyhow::Result<String> {
-    let mut text = String::from("\n| lane | outcome | seconds |\n|---|---|---|\n");
-    for (name, outcome, took) in results {
+fn table(results: &[Result]) -> anyhow::Result<String> {
+    let mut text = String::from("\n| lane | outcome | began at s | took s |\n|---|---|---|---|\n");
+    for Result { name, outcome, began, took } in results {
         let outcome = match outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed(_) => "FAILED".to_owned(),
+            Outcome::Passed => "passed",
+            Outcome::Failed(_) => "FAILED",
+            Outcome::LeftOut(_) => "LEFT OUT",
         };
-        writeln!(text, "| {name} | {outcome} | {:.0} |", took.as_secs_f64())?;
+        writeln!(text, "| {name} | {outcome} | {:.0} | {:.0} |", began.as_secs_f64(), took.as_secs_f64())?;
     }
     Ok(text)
 }
 
 /// Licences, sources and bans of the whole graph; advisories need a database that is not in any package registry.
-fn deny() -> anyhow::Result<Outcome> {
+fn deny(log: &Log) -> anyhow::Result<Outcome> {
     let program = workspace::output(&workspace::root(), "bash", &["scripts/cargo-deny.sh"])?;
-    run_in_root(Command::new(program.trim()).args(["--offline", "check", "bans", "licenses", "sources"]))
+    in_root(log, Command::new(program.trim()).args(["--offline", "check", "bans", "licenses", "sources"]))
 }
 
-/// With the tests that need a cluster, which no other lane but theirs compiles.
-fn clippy() -> anyhow::Result<Outcome> {
-    cargo(&["clippy", "--workspace", "--all-targets", "--features", "bedplate-e2e/cluster", "--", "--deny", "warnings"])
+/// Every test, and with them every binary that ships.
+fn build(log: &Log) -> anyhow::Result<Outcome> {
+    cargo(log, &[&["test"], &workspace::BUILD[..], &["--no-run"]].concat())
 }
 
-fn build_tools() -> Command {
-    let mut command = Command::new("bash");
-    command.args(["-c", "e2e/tools/build.sh all && e2e/prometheus/build.sh"]);
-    command
+/// With the tests that need a cluster.
+fn clippy(log: &Log) -> anyhow::Result<Outcome> {
+    cargo(log, &[&["clippy"], &workspace::BUILD[..], &["--all-targets", "--", "--deny", "warnings"]].concat())
 }
 
-/// Waits for the binaries of Kubernetes and Prometheus, which another process may be building.
-fn tools() -> anyhow::Result<Outcome> {
-    run_in_root(&mut build_tools())
+/// Binaries of Kubernetes and Prometheus, from Go modules.
+fn tools(log: &Log) -> anyhow::Result<Outcome> {
+    in_root(log, Command::new("bash").args(["-c", "e2e/tools/build.sh all && e2e/prometheus/build.sh"]))
 }
 
-/// The tests of the workspace; those that need a kube-apiserver fail where there is none.
-fn test() -> anyhow::Result<Outcome> {
-    run_in_root(Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]).env("REQUIRE_KUBE", "1"))
+/// The tests of the workspace but those of the cluster; those that need a kube-apiserver fail where there is none.
+fn test(log: &Log) -> anyhow::Result<Outcome> {
+    let kinds = ["--lib", "--bins", "--test", "it", "--no-fail-fast"];
+    let arguments = [&["test"], &workspace::BUILD[..], &kinds].concat();
+    in_root(log, Command::new("cargo").args(arguments).env("REQUIRE_KUBE", "1"))
 }
 
-fn cargo(arguments: &[&str]) -> anyhow::Result<Outcome> {
-    run_in_root(Command::new("cargo").args(arguments))
+fn cargo(log: &Log, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    in_root(log, Command::new("cargo").args(arguments))
 }
 
-/// A script builds what it needs of Kubernetes from Go modules, once, into the cache.
-fn script(path: &str) -> anyhow::Result<Outcome> {
-    run_in_root(Command::new("bash").arg(path))
+/// A process of its own, so that its words are in the lane's log.
+fn xtask(log: &Log, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    in_root(log, Command::new(std::env::current_exe()?).args(arguments))
 }
 
-fn run_in_root(command: &mut Command) -> anyhow::Result<Outcome> {
+fn script(log: &Log, path: &str) -> anyhow::Result<Outcome> {
+    in_root(log, Command::new("bash").arg(path))
+}
+
+fn in_root(log: &Log, command: &mut Command) -> anyhow::Result<Outcome> {
     workspace::without_own_package(command.current_dir(workspace::root()));
-    let status = command.status().with_context(|| format!("cannot start {}; is it installed?", words(command)))?;
-    Ok(if status.success() { Outcome::Passed } else { Outcome::Failed(format!("{}: {status}", words(command))) })
-}
-
-fn words(command: &Command) -> String {
-    let words: Vec<_> =
-        [command.get_program()].into_iter().chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
-    words.join(" ")
+    log.run(command)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_table_says_how_each_lane_ended() {
+        let row = |name, outcome, took| Result {
+            name,
+            outcome,
+            began: Duration::from_secs(7),
+            took: Duration::from_secs(took),
+        };
         let results = [
-            ("fmt", Outcome::Passed, Duration::from_secs(2)),
-            ("test", Outcome::Failed("one".to_owned()), Duration::from_secs(90)),
+            row("fmt", Outcome::Passed, 2),
+            row("test", Outcome::Failed("one".to_owned()), 90),
+            row("e2e", Outcome::LeftOut("test".to_owned()), 0),
         ];
         let text = table(&results).expect("a table");
-        assert!(text.contains("| fmt | passed | 2 |"), "{text}");
-        assert!(text.contains("| test | FAILED | 90 |"), "{text}");
+        assert!(text.contains("| fmt | passed | 7 | 2 |"), "{text}");
+        assert!(text.contains("| test | FAILED | 7 | 90 |"), "{text}");
+        assert!(text.contains("| e2e | LEFT OUT | 7 | 0 |"), "{text}");
     }
 
     #[test]
-    fn a_lane_whose_command_fails_fails() {
-        assert!(matches!(cargo(&["no-such-subcommand"]).expect("cargo starts"), Outcome::Failed(_)));
+    fn a_lane_waits_only_for_lanes_above_it() {
+        for (index, lane) in LANES.iter().enumerate() {
+            for name in lane.after {
+                assert!(LANES[..index].iter().any(|above| above.name == *name), "{} waits for {name}", lane.name);
+            }
+        }
     }
 }

@@ -4,8 +4,7 @@
 //! binaries give the same bytes. Never pushes.
 //!
 //! The binaries are static through Rust's musl target; the few C parts (ring, zstd) need `musl-gcc` of the package
-//! musl-tools. All are built at once, as `make quickstart` builds them: one by one, most dependencies are compiled anew for each
-//! with fewer features, which made the binaries 0.3 to 7 % smaller (2026-11-25).
+//! musl-tools. What is packed is what was tested: the binaries of the workspace's one build (`workspace::BUILD`).
 
 mod binary;
 mod layout;
@@ -23,8 +22,6 @@ use anyhow::{Context, bail, ensure};
 use crate::workspace::{self, Package};
 use layout::{Entry, Image};
 
-/// What the images run on.
-const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Where rustls looks for certificates on Linux.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
@@ -42,14 +39,14 @@ pub struct Arguments {
 /// Builds the binaries and writes their images, then prints their sizes.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let root = workspace::root();
-    let target = target_dir(&root)?;
+    let target = workspace::target_dir(&root)?;
     let output = arguments.output.clone().unwrap_or_else(|| target.join("images"));
     fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
     let mut rows = Vec::new();
     let binaries = binaries(&workspace::members(&root)?, &arguments.binaries)?;
     build(&root, &binaries)?;
-    for (_, binary) in binaries {
-        let path = target.join(TARGET).join("release").join(&binary);
+    for binary in binaries {
+        let path = target.join(workspace::TARGET).join("release").join(&binary);
         binary::check(&path)?;
         let image = image(&binary, &path)?;
         let tar = output.join(format!("{binary}.tar"));
@@ -69,44 +66,33 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-/// Package and name of each binary that is deployed, restricted to those asked for.
-fn binaries(members: &[Package], wanted: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+/// Name of each binary that is deployed, restricted to those asked for.
+fn binaries(members: &[Package], wanted: &[String]) -> anyhow::Result<Vec<String>> {
     let is_deployed = |name: &str| name.starts_with("bedplate") && name != "bedplate-e2e";
     let deployed = members.iter().filter(|member| is_deployed(&member.name));
     let is_binary = |kind: &[String]| kind.iter().any(|kind| kind == "bin");
-    let all: Vec<(String, String)> = deployed
-        .flat_map(|member| {
-            member
-                .targets
-                .iter()
-                .filter(|target| is_binary(&target.kind))
-                .map(|target| (member.name.clone(), target.name.clone()))
-        })
+    let all: Vec<String> = deployed
+        .flat_map(|member| member.targets.iter().filter(|target| is_binary(&target.kind)))
+        .map(|target| target.name.clone())
         .collect();
-    if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|(_, binary)| binary == *name)) {
-        let known: Vec<&str> = all.iter().map(|(_, binary)| binary.as_str()).collect();
-        bail!("--binary {unknown}: there is no such binary; known: {}", known.join(", "));
+    if let Some(unknown) = wanted.iter().find(|name| !all.contains(name)) {
+        bail!("--binary {unknown}: there is no such binary; known: {}", all.join(", "));
     }
-    Ok(all.into_iter().filter(|(_, binary)| wanted.is_empty() || wanted.contains(binary)).collect())
+    Ok(all.into_iter().filter(|binary| wanted.is_empty() || wanted.contains(binary)).collect())
 }
 
-fn target_dir(root: &Path) -> anyhow::Result<PathBuf> {
-    let json = workspace::output(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: serde_json::Value = serde_json::from_str(&json)?;
-    Ok(metadata["target_directory"].as_str().context("cargo metadata names the target folder")?.into())
-}
-
-fn build(root: &Path, binaries: &[(String, String)]) -> anyhow::Result<()> {
+fn build(root: &Path, binaries: &[String]) -> anyhow::Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["build", "--release", "--target", TARGET]).current_dir(root);
-    for (package, binary) in binaries {
-        command.args(["--package", package, "--bin", binary]);
+    command.arg("build").args(workspace::BUILD).current_dir(root);
+    for binary in binaries {
+        command.args(["--bin", binary]);
     }
     workspace::without_own_package(&mut command);
     let status = command.status().context("cannot start cargo; is it installed?")?;
     ensure!(
         status.success(),
-        "cannot build the binaries; a missing musl-gcc is in the package musl-tools, a missing target comes with `rustup target add {TARGET}`"
+        "cannot build the binaries; a missing musl-gcc is in the package musl-tools, a missing target comes with `rustup target add {}`",
+        workspace::TARGET
     );
     Ok(())
 }

@@ -10,10 +10,24 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+/// What images run on, and what everything is compiled for: a static program needs nothing of the machine it runs on.
+pub const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// How everything is compiled: one target, one profile and one set of features (those of the whole workspace) for tests,
+/// images, benches and clippy, so that no crate is compiled twice. `--bin NAME` and the like choose among them.
+pub const BUILD: [&str; 6] = ["--release", "--target", TARGET, "--workspace", "--features", "bedplate-e2e/cluster"];
+
 /// Folder of the root Cargo.toml.
 pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().expect("xtask/ lies in the root of the checkout").to_path_buf()
+}
+
+/// Where cargo puts what it makes.
+pub fn target_dir(root: &Path) -> anyhow::Result<PathBuf> {
+    let json = output(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: serde_json::Value = serde_json::from_str(&json)?;
+    Ok(metadata["target_directory"].as_str().context("cargo metadata names the target folder")?.into())
 }
 
 /// Takes what `cargo run` says of this package out of a command's environment: build scripts that watch it (ring's) would run

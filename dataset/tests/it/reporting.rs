@@ -6,7 +6,7 @@ use bedplate_crds::job::{
     exit::ExitCode,
     termination::{DatasetTotals, TerminationMessage},
 };
-use bedplate_workload::recorder::Recorder;
+use bedplate_recorder::Recorder;
 use serde_json::json;
 
 use crate::harness::{Folder, command, spec};

@@ -1,7 +1,7 @@
 //! What a pod of a ModelDeployment tells besides its answers: progress to the operator, and its last word.
 
 use bedplate_crds::job::termination::TerminationMessage;
-use bedplate_workload::recorder::Recorder;
+use bedplate_recorder::Recorder;
 
 use crate::process::Process;
 

@@ -19,7 +19,7 @@ use bedplate_operator::{
     },
     resource::{Kind, ResourceKey},
 };
-use bedplate_workload::recorder::listen_again;
+use bedplate_recorder::listen_again;
 use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use bedplate_crds::job::{TrainerJob, progress::ProgressBody, termination::TerminationMessage};
-use bedplate_workload::recorder::Recorder;
+use bedplate_recorder::Recorder;
 
 use crate::fixture::{Place, digest, events, signal, spawn, steps, trainer, wait, wait_until};
 

@@ -4,6 +4,8 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::workspace;
+
 /// Path of the Python of the environment `name` with `packages`; made once, kept in the cache.
 pub fn venv(name: &str, packages: &[&str]) -> anyhow::Result<String> {
     let folder = script("scripts/venv.sh", &[&[name], packages].concat())?;
@@ -19,9 +21,9 @@ pub fn script(path: &str, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(text.lines().last().unwrap_or_default().to_owned())
 }
 
-/// Builds a bench of the engine in the release profile and returns its executable.
+/// Builds a bench of the engine as what ships is built, and returns its executable.
 pub fn engine_bench(name: &str) -> anyhow::Result<String> {
-    let arguments = ["build", "--release", "--package", "bedplate-engine", "--bench", name, "--message-format=json"];
+    let arguments = [&["build"], &workspace::BUILD[..], &["--bench", name, "--message-format=json"]].concat();
     let output = Command::new("cargo").args(arguments).stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "cargo could not build the bench {name}");
     for line in String::from_utf8_lossy(&output.stdout).lines() {

@@ -4,7 +4,7 @@ use super::{Finding, Tree};
 use crate::workspace::{self, Package};
 
 /// The arrows: a crate and the crates of the workspace it may depend on. Tests may use more.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("bedplate-crds", &[]),
     ("bedplate-telemetry", &["bedplate-crds"]),
     ("bedplate-tokenizer", &[]),
@@ -12,6 +12,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("bedplate-engine", &[]),
     ("bedplate-operator", &["bedplate-crds", "bedplate-telemetry"]),
     ("bedplate-workload", &["bedplate-crds", "bedplate-telemetry"]),
+    ("bedplate-recorder", &["bedplate-crds"]),
     (
         "bedplate-dataset",
         &["bedplate-tokenizer", "bedplate-crds", "bedplate-telemetry", "bedplate-hub", "bedplate-workload"],

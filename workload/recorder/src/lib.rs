@@ -1,7 +1,8 @@
 //! A progress API that keeps what it is sent, over real TLS, so that tests see what a pod's binary reports.
 //!
-//! Never part of a pod: behind the feature `recorder`. It loses its answer to the first report, as a server does that goes
-//! away at the wrong moment.
+//! Never part of a pod: only tests depend on it, and a crate of its own keeps what they link the same as what ships. It loses its
+//! answer to the first report, as a server does that goes away at the wrong moment.
+#![forbid(unsafe_code)]
 
 use std::{
     io,
@@ -19,10 +20,16 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig},
 };
 
-use crate::v1alpha1::{
+use v1alpha1::{
     ReportRequest, ReportResponse, ResumeRequest, ResumeResponse,
     progress_server::{Progress, ProgressServer},
 };
+
+/// The progress API's messages and its server.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+mod v1alpha1 {
+    tonic::include_proto!("bedplate.progress.v1alpha1");
+}
 
 const TOKEN: &str = "a-projected-token";
 /// How long a port may stay taken: a server that was cut off drops its sockets in its own time, and in between the port may
