@@ -23,6 +23,10 @@ use bedplate_telemetry::{chain::Chain, logging, progress::ProgressWriter, trace_
 use bedplate_workload::{removal, reporter::Reporter, termination};
 use clap::Parser;
 
+/// Documents are many small pieces on many threads; musl's own allocator makes all threads wait for one another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long a stopped job may take to end by itself. Everything on disk is whole at any moment, so that nothing is lost
 /// where it takes longer, as in the middle of a tokenizer's training; well below Kubernetes' 30 s.
 const STOP_GRACE: Duration = Duration::from_secs(5);

@@ -15,6 +15,10 @@ use bedplate_trainer::{
 use bedplate_workload::{removal, reporter::Reporter, termination};
 use clap::Parser;
 
+/// Each step takes and leaves large buffers, which musl's own allocator maps and unmaps every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Trains what a job file describes, from the newest checkpoint if there is one.
 #[derive(Debug, Parser)]
 #[command(name = "bedplate-trainer", version)]
