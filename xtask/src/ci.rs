@@ -9,7 +9,7 @@ use std::{fmt::Write as _, process::Command, time::Instant};
 
 use anyhow::{Context, bail};
 
-use crate::{codegen, tidy, workspace};
+use crate::{codegen, workspace};
 use lane::{Lane, Log, Outcome, Result};
 
 /// In the order in which they are printed. The cluster's tests wait more than they compute, so those that compute run beside

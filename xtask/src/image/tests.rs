@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs, io::Read as _, os::unix::fs::PermissionsExt
 
 use serde_json::Value;
 
-use super::{TARGET, binary, image, layout::digest};
+use super::{binary, image, layout::digest};
+use crate::workspace::TARGET;
 
 /// Files of a tar: mode and content by path.
 fn read_tar(bytes: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
