@@ -97,7 +97,8 @@ fn a_torn_file_gives_what_lies_in_front_of_the_tear() {
 
 #[test]
 fn bytes_and_surrogates_that_are_no_text_are_mended_or_refused_in_every_format() {
-    let body = prose(1, 900);
+    // On one line: a line end within a JSON text has to be escaped.
+    let body = prose(1, 900).replace('\n', " ");
     let surrogate = format!("{{\"text\":\"{body} \\ud83d and on\"}}\n");
     let stray = [format!("{{\"text\":\"{body}").as_bytes(), b"\xe9 and on\"}\n"].concat();
     let nul = format!("{{\"text\":\"{body} \\u0000 and on\"}}\n");
