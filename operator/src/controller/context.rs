@@ -143,7 +143,8 @@ impl Context {
             .map_err(|error| ReconcileError::Status(Answer(error)))?;
         let is_stuck = written.is_err() && self.is_overdue(object).await;
         if decision.finalizer == Finalizer::Remove || is_stuck {
-            self.release(&api, object).await?;
+            // On the heap: rare and large, it would make every reconcile's future as large.
+            Box::pin(self.release(&api, object)).await?;
             return Ok(Action::await_change());
         }
         written?;
