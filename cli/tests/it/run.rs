@@ -116,8 +116,11 @@ fn the_rank_that_failed_first_is_the_one_that_is_shown() {
     let yaml = crate::scratch::THREE
         .replace("  schedule:", "  parallelism: { data: 2 }\n  workers: { numNodes: 2 }\n  schedule:");
     scratch.write("three.yaml", &yaml);
-    let body = "if [ \"$4\" = 1 ]; then echo 'rank 1 has no memory' >&2; exit 12; fi\nfail 'rank 1 went away' 13";
-    scratch.worker("bedplate-trainer", body);
+    // Rank 0 goes only after rank 1, as a peer does that loses it; the signal that follows must not come in between.
+    let rank_1 = "trap '' TERM; touch \"$progress.gone\"; echo 'rank 1 has no memory' >&2; exit 12";
+    let rank_0 = "until [ -e \"$progress.gone\" ]; do sleep 0.02; done; fail 'rank 1 went away' 13";
+    let body = format!("if [ \"$4\" = 1 ]; then {rank_1}; fi\n{rank_0}");
+    scratch.worker("bedplate-trainer", &body);
     let told = scratch.run(&["--once"]);
     assert_eq!(told.code, Some(12), "{told:?}");
     assert!(told.err.contains("failed (OutOfMemory)") && told.err.contains("rank 1 has no memory"), "{told:?}");
